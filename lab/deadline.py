@@ -1,0 +1,63 @@
+"""Waiting: always for a condition, always with a deadline, never for a fixed time."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+T = TypeVar("T")
+
+POLL = 0.1  # seconds between two looks; a look itself costs more than that on a busy node
+
+
+def parse_seconds(value: object) -> float:
+    """`90`, `"90s"`, `"2min"` or `"500ms"` as seconds.
+
+    Raises ValueError for anything else.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min)", str(value))
+    if not match:
+        raise ValueError(f"{value!r} is not a duration: write 90s, 2min or 500ms")
+    return float(match[1]) * {"ms": 0.001, "s": 1.0, "min": 60.0}[match[2]]
+
+
+@dataclass
+class Deadline:
+    """A point in time, `seconds` after it was made."""
+
+    seconds: float
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def left(self) -> float:
+        """Seconds that remain, never below zero."""
+        return max(0.0, self.started + self.seconds - time.monotonic())
+
+    @property
+    def over(self) -> bool:
+        """Whether it has passed."""
+        return self.left == 0.0
+
+
+def wait_for(
+    look: Callable[[], T],
+    enough: Callable[[T], bool],
+    deadline: Deadline,
+    progress: Callable[[T, float], None] = lambda seen, left: None,
+) -> T:
+    """Look again and again until it is `enough` or the deadline passes; the last thing seen.
+
+    The caller decides with `enough` whether what comes back is what it wanted. There is
+    always at least one look. `progress` gets what was seen and the seconds left.
+    """
+    while True:
+        seen = look()
+        if enough(seen) or deadline.over:
+            return seen
+        progress(seen, deadline.left)
+        time.sleep(min(POLL, deadline.left))

@@ -1,0 +1,233 @@
+"""Images of a platform: what its nodes and guests start from, built once, keyed by content.
+
+`boxes/<family>/build` makes them; this file decides whether that is needed, and keeps
+what it made in the cache under a key of everything that went into it. A build happens in
+a folder beside the final one and is renamed when it is whole, so that an interrupted
+build leaves nothing that could be taken for an image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import command, lock, paths, platforms
+from lab.errors import CannotRun, CommandFailed
+from lab.model import Platform
+
+BUILD_DEADLINE = 1800.0  # seconds; about 90 on two cores with a near mirror
+ROOM = 4 * 1024**3  # bytes that a build takes at its peak, with some to spare
+
+
+@dataclass(frozen=True)
+class Images:
+    """A platform's images in the cache."""
+
+    platform: str
+    key: str
+    folder: Path
+
+    @property
+    def rootfs(self) -> Path:
+        """A node's root file system, a tar file."""
+        return self.folder / "rootfs.tar"
+
+    @property
+    def packages(self) -> Path:
+        """The package repository, a folder; as a disk: `packages.ext4`."""
+        return self.folder / "packages"
+
+    def version(self, package: str) -> str:
+        """The version of a package in the repository or on the nodes ('' if in neither)."""
+        for line in (self.folder / "versions").read_text().splitlines():
+            name, _, version = line.partition(" ")
+            if name == package:
+                return version
+        return ""
+
+
+def key(platform: Platform) -> str:
+    """Twelve hex digits of everything that the images are made by."""
+    digest = hashlib.sha256()
+    for path in platforms.recipe(platform):
+        digest.update(f"{path.relative_to(paths.BOXES)} {path.stat().st_mode:o}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def built(platform: Platform) -> Images | None:
+    """The images of this very recipe, if the cache holds them."""
+    images = Images(platform.name, key(platform), _folder(platform))
+    return images if (images.folder / "versions").exists() else None
+
+
+def ensure(platform: Platform, say: Callable[[str], None] = lambda line: None) -> Images:
+    """The platform's images, built now if the cache has none of this recipe.
+
+    `say` gets a line at each stage of a build. Two callers build once: the second waits.
+    Raises CannotRun where a build is not possible here.
+    """
+    if ready := built(platform):
+        return ready
+    with lock.hold(
+        paths.cache() / f"{platform.name}.lock", f"the image build of {platform.name}",
+        within=BUILD_DEADLINE,
+    ):
+        if ready := built(platform):
+            return ready
+        _build(platform, say)
+    images = built(platform)
+    assert images is not None
+    return images
+
+
+def remove_leftovers() -> list[Path]:
+    """Delete what interrupted builds left in the cache; what was deleted.
+
+    A build that is under way holds its lock, and is left alone.
+    """
+    gone = []
+    for folder in sorted(paths.cache().glob(".*.build-*")):
+        platform = folder.name.removeprefix(".").partition(".build-")[0]
+        try:
+            with lock.hold(paths.cache() / f"{platform}.lock", "the image build"):
+                shutil.rmtree(folder)
+                gone.append(folder)
+        except CannotRun:
+            continue
+    return gone
+
+
+def _folder(platform: Platform) -> Path:
+    return paths.cache() / f"{platform.name}-{key(platform)}"
+
+
+def _build(platform: Platform, say: Callable[[str], None]) -> None:
+    if platform.family != "debian":
+        raise CannotRun(
+            f"images of {platform.name} cannot be built from packages",
+            hint=f"platforms that can: {', '.join(platforms.names())}",
+        )
+    paths.cache().mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(paths.cache()).free
+    if free < ROOM:
+        raise CannotRun(
+            f"building {platform.name} needs {ROOM >> 20} MiB in {paths.cache()}, "
+            f"{free >> 20} MiB are free",
+            hint="free some room, or set LAB_CACHE to a folder on another disk",
+        )
+    say(f"building the images of {platform.title}: once for this recipe, about two minutes")
+    with _work_folder(platform) as work:
+        groups = "\n".join(" ".join(group) for group in platform.repository.groups)
+        (work / "groups").write_text(groups + "\n")
+        (work / "apt.conf").write_text(_apt_options())
+        script = paths.BOXES / platform.family / "build"
+        log = work / "log"
+        with log.open("w") as out:
+
+            def keep(line: str) -> None:
+                out.write(line + "\n")
+                if line.startswith("### "):
+                    say(line.removeprefix("### "))
+
+            # A mount namespace of its own: whatever ends the script, its mounts end with it.
+            # The PID namespace likewise ends every process that a package's script started.
+            try:
+                command.run(
+                    ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+                     str(script), str(work), platform.suite],
+                    within=BUILD_DEADLINE,
+                    on_line=keep,
+                    env={
+                        "BASE": " ".join(platform.base),
+                        "GUEST": " ".join(platform.guest),
+                        "GROUPS_FILE": str(work / "groups"),
+                        "SOURCES": "\n".join(sources(platform.suite)),
+                        "APT_CONF": str(work / "apt.conf"),
+                    },
+                )
+            except CommandFailed as error:
+                tail = "\n  ".join(error.output.splitlines()[-12:])
+                raise CannotRun(
+                    f"the image build of {platform.name} failed; it last said:\n  {tail}",
+                    hint="is the package mirror reachable? `apt-get update` tells",
+                ) from error
+        images = Images(platform.name, key(platform), work)
+        _compare_versions(platform, images)
+        (work / "manifest.json").write_text(
+            json.dumps({"platform": platform.name, "key": images.key}) + "\n"
+        )
+        work.rename(_folder(platform))
+
+
+@contextmanager
+def _work_folder(platform: Platform) -> Iterator[Path]:
+    """A folder that is gone after the block, unless the block renamed it."""
+    remove_old = list(paths.cache().glob(f".{platform.name}.build-*"))  # we hold the lock
+    for folder in remove_old:
+        shutil.rmtree(folder)
+    work = Path(tempfile.mkdtemp(prefix=f".{platform.name}.build-", dir=paths.cache()))
+    os.chmod(work, 0o755)
+    try:
+        yield work
+    finally:
+        if work.exists():
+            shutil.rmtree(work)
+
+
+def _compare_versions(platform: Platform, images: Images) -> None:
+    """Refuse images whose software is not what the platform's file says it is."""
+    for software, package in platform.packages.items():
+        said = platform.versions[software]
+        real = re.sub(r"^\d+:", "", images.version(package))
+        if not re.match(re.escape(said) + r"(?![\d])", real):
+            raise CannotRun(
+                f"boxes/{platform.name}/platform.yaml says {software} {said}, but the mirror "
+                f"has {package} {real or '(none)'}",
+                hint="correct versions: there and look through the scenarios' `when:`",
+            )
+
+
+def sources(suite: str) -> list[str]:
+    """Lines of apt sources for `suite`, on the mirrors that this machine itself uses.
+
+    LAB_MIRROR overrides: the address of a Debian mirror. Raises CannotRun when neither
+    is there.
+    """
+    if mirror := os.environ.get("LAB_MIRROR"):
+        return [f"deb {mirror} {suite} main", f"deb {mirror} {suite}-updates main"]
+    listing = command.run(
+        ["apt-get", "indextargets", "--format", "$(CREATED_BY) $(REPO_URI) $(RELEASE) $(COMPONENT)"],
+        within=60,
+    ).stdout
+    lines: list[str] = []
+    for line in sorted(set(listing.splitlines())):
+        created, uri, release, component = line.split()
+        if created != "Packages" or component != "main":
+            continue
+        for suffix in ("", "-updates", "-security"):
+            if re.fullmatch(rf"[a-z]+{suffix}", release) and (suite + suffix) not in (
+                entry.split()[2] for entry in lines
+            ):
+                lines.append(f"deb {uri} {suite}{suffix} main")
+    if not any(line.split()[2] == suite for line in lines):
+        raise CannotRun(
+            f"no Debian mirror for {suite} is known here",
+            hint="set LAB_MIRROR to one, or give this machine an apt source",
+        )
+    return lines
+
+
+def _apt_options() -> str:
+    """This machine's own settings for fetching packages (proxies, time checks)."""
+    dump = command.run(["apt-config", "dump"], within=30).stdout
+    keep = ("Acquire::http", "Acquire::https", "Acquire::Check-Valid-Until", "Acquire::Check-Date")
+    return "\n".join(line for line in dump.splitlines() if line.startswith(keep)) + "\n"

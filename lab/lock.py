@@ -1,0 +1,46 @@
+"""Locks between lab processes: kernel locks on files, so a killed holder leaves none behind."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lab.deadline import Deadline, wait_for
+from lab.errors import Busy
+
+
+@contextmanager
+def hold(path: Path, what: str, *, within: float = 0.0, shared: bool = False) -> Iterator[None]:
+    """Hold the lock file `path` while the block runs.
+
+    Waits `within` seconds for another holder; then raises Busy, which says who holds
+    `what`. The file itself stays: removing it would let two processes hold two files of
+    one name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+
+    def take() -> bool:
+        try:
+            fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    try:
+        if not wait_for(take, bool, Deadline(within)):
+            holder = path.read_text().strip() or "another lab process"
+            raise Busy(
+                f"{what} is in use by {holder}", hint="wait until it has ended, or end it first"
+            )
+        if not shared:
+            command = Path("/proc/self/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} ({command.strip()})\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)

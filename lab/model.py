@@ -1,0 +1,161 @@
+"""The shape of a scenario and of a platform: what YAML files are turned into.
+
+Everything is frozen and strict: an unknown key is an error, nothing is coerced.
+A scenario is a chapter of the book, a step one of its numbered sections.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from lab.deadline import parse_seconds
+
+NAME = r"^[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?$"
+ADDRESS = r"^(\d{1,3}\.){3}\d{1,3}$"
+
+NodeName = Annotated[str, Field(pattern=NAME)]
+Address = Annotated[str, Field(pattern=ADDRESS)]
+Seconds = Annotated[float, BeforeValidator(parse_seconds)]
+MiB = Annotated[int, Field(ge=64)]
+Uses = dict[str, Any]  # one entry: the name of a check or an action -> its arguments
+
+
+class Frozen(BaseModel):
+    """Base of every model here: immutable, and no key that we do not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Machine(Frozen):
+    """A machine that the provider brings up (in the book: physical host, node)."""
+
+    address: Address
+    hypervisor: bool = False  # runs guests: its network card sits in a bridge, br0
+    memory: MiB = 1024  # for virtual machines; containers share the machine's
+    cpus: int = 2
+
+
+class Guest(Frozen):
+    """A virtual machine that runs on one of the machines (in the book: guest node)."""
+
+    host: NodeName
+    address: Address
+    memory: MiB = 512
+    cpus: int = 2
+
+
+class Command(Frozen):
+    """A command as typed at the root prompt of a node."""
+
+    run: str
+    where: NodeName | None = None
+    exit: tuple[int, ...] = (0,)
+    stdin: str | None = None  # name of a secret of the lab that the command reads
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        if isinstance(value, str):
+            return {"run": value}
+        if isinstance(value, dict) and isinstance(value.get("exit"), list):
+            return value | {"exit": tuple(value["exit"])}
+        return value
+
+
+class Adaptation(Frozen):
+    """What a platform needs instead of, before or after a command of the book, and why.
+
+    `replaces` holds numbers of the book's commands in this part, counted from 1; with an
+    empty `run` they are left out. `before`/`after` add commands beside one that stays.
+    """
+
+    when: str
+    run: list[Command]
+    why: str = Field(min_length=10)
+    replaces: int | list[int] | None = None
+    before: int | None = None
+    after: int | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Adaptation:
+        places = [p for p in (self.replaces, self.before, self.after) if p is not None]
+        if len(places) != 1:
+            raise ValueError("give exactly one of: replaces, before, after")
+        return self
+
+    @property
+    def numbers(self) -> list[int]:
+        """The book's commands that this adaptation is about."""
+        place = self.replaces or self.before or self.after
+        return place if isinstance(place, list) else [place or 0]
+
+
+class Part(Frozen):
+    """Commands of a section together with what must hold before and after them.
+
+    Order: `before` is checked, `book` (adapted) is typed, `act` is done (what the book
+    asks for in words), `expect` is awaited in its order, all of it `within` one deadline.
+    """
+
+    where: NodeName | None = None
+    before: list[Uses] = []
+    book: list[Command] = []
+    adapt: list[Adaptation] = []
+    act: list[Uses] = []
+    expect: list[Uses] = []
+    within: Seconds = 60.0
+
+
+class Step(Part):
+    """A numbered section. Either it is one part itself, or it has `parts`."""
+
+    section: str = Field(pattern=r"^(\d+|[A-Z])(\.\d+)*$")
+    title: str
+    parts: list[Part] = []
+
+    @model_validator(mode="after")
+    def _parts_or_part(self) -> Step:
+        own = self.before or self.book or self.adapt or self.act or self.expect
+        if self.parts and own:
+            raise ValueError("a section has either parts or its own book/act/expect, not both")
+        if not self.parts and not own:
+            raise ValueError("a section needs book, act, expect or parts")
+        return self
+
+
+class Scenario(Frozen):
+    """A chapter of the book as a list of steps on named machines."""
+
+    title: str
+    about: str
+    chapter: str
+    nodes: dict[NodeName, Machine]
+    guests: dict[NodeName, Guest] = {}
+    steps: list[Step]
+
+    @property
+    def names(self) -> list[str]:
+        """Every node's name: machines first, then guests."""
+        return [*self.nodes, *self.guests]
+
+
+class Repository(Frozen):
+    """The local package repository: what nodes can install without a network."""
+
+    groups: list[list[str]]  # each group must be installable as a whole
+
+
+class Platform(Frozen):
+    """An operating system that nodes run, with the versions that adaptations ask for."""
+
+    name: NodeName
+    title: str
+    family: Literal["debian", "redhat"]
+    suite: str
+    versions: dict[str, str]  # software -> version, as `when:` compares it
+    packages: dict[str, str]  # software -> the package that carries that version
+    base: list[str] = []
+    guest: list[str] = []
+    repository: Repository = Repository(groups=[])

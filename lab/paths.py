@@ -1,0 +1,45 @@
+"""Where things live on this machine.
+
+    BOXES, SCENARIOS       in the checkout (or beside the installed package)
+    cache()                built images: $LAB_CACHE, else $XDG_CACHE_HOME/lab, else ~/.cache/lab
+    state()                labs and results: $LAB_STATE, else $XDG_STATE_HOME/lab, else
+                           ~/.local/state/lab
+    RUN                    sockets, namespaces and locks, gone with a reboot: /run/lab
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BOXES = ROOT / "boxes"
+SCENARIOS = ROOT / "scenarios"
+RUN = Path("/run/lab")
+
+
+def cache() -> Path:
+    """The folder of built images."""
+    return _own("LAB_CACHE", "XDG_CACHE_HOME", ".cache")
+
+
+def state() -> Path:
+    """The folder of labs and of their results."""
+    return _own("LAB_STATE", "XDG_STATE_HOME", ".local/state")
+
+
+def labs() -> Path:
+    """One folder a lab that exists."""
+    return state() / "labs"
+
+
+def results() -> Path:
+    """One folder a lab name, in it one folder a run; they outlive the lab."""
+    return state() / "results"
+
+
+def _own(variable: str, xdg: str, fallback: str) -> Path:
+    if own := os.environ.get(variable):
+        return Path(own).absolute()
+    base = os.environ.get(xdg)
+    return (Path(base) if base else Path.home() / fallback) / "lab"

@@ -1,0 +1,33 @@
+"""The platforms: folders of `boxes/` that hold a platform.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lab import paths
+from lab.errors import BadInput
+from lab.model import Platform
+from lab.yamlfile import load_model
+
+DEFAULT = "debian-12"
+
+
+def names() -> list[str]:
+    """Every platform's name, sorted."""
+    return sorted(path.parent.name for path in paths.BOXES.glob("*/platform.yaml"))
+
+
+def load(name: str) -> Platform:
+    """The platform of that name; BadInput lists the valid names."""
+    if name not in names():
+        raise BadInput(f"there is no platform {name!r}; choose one of: {', '.join(names())}")
+    platform = load_model(paths.BOXES / name / "platform.yaml", Platform)
+    if platform.name != name:
+        raise BadInput(f"boxes/{name}/platform.yaml: name: is {platform.name!r}, not its folder's")
+    return platform
+
+
+def recipe(platform: Platform) -> list[Path]:
+    """Every file that the platform's images are made by, sorted: what their key is made of."""
+    folders = [paths.BOXES / platform.name, paths.BOXES / platform.family]
+    return sorted(p for folder in folders for p in folder.rglob("*") if p.is_file())
