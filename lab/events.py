@@ -1,0 +1,175 @@
+"""What happens in a run, as values. The runner makes them, the reports read them.
+
+`at` is seconds since the epoch; durations are seconds. `to_json` gives what results.jsonl
+holds: the event's class name under "event" and its fields.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Verdict = Literal["passed", "failed", "error", "skipped"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Base of all: when it happened."""
+
+    at: float = field(default_factory=time.time)
+
+    def to_json(self) -> dict[str, Any]:
+        """The event as plain data."""
+        return {"event": type(self).__name__, **asdict(self)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStarted(Event):
+    """A run begins. `sections`: those that this run is going to do, in order."""
+
+    lab: str
+    scenario: str
+    title: str
+    platform: str
+    provider: str
+    sections: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress(Event):
+    """A stage outside any section, say of bringing the machines up."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepStarted(Event):
+    """A section begins."""
+
+    section: str
+    title: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandStarted(Event):
+    """A command is about to be typed.
+
+    `book` holds the book's commands that it stands for: itself where it is verbatim, others
+    where it is adapted, none where the platform needs it in addition. `why`: the
+    adaptation's reason. `omitted`: the book's command is left out, nothing is typed.
+    `secret`: name of the secret that the command reads from its standard input.
+    """
+
+    section: str
+    node: str
+    text: str
+    adapted: bool = False
+    book: tuple[str, ...] = ()
+    why: str = ""
+    omitted: bool = False
+    secret: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandEnded(Event):
+    """A command ended. `exit` is None if it did not within its deadline; then `problem` says."""
+
+    section: str
+    node: str
+    text: str
+    exit: int | None
+    expected: tuple[int, ...]
+    output: str
+    seconds: float
+    problem: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended as it should."""
+        return self.exit in self.expected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acted(Event):
+    """Something that the book asks for in words was done (reboot, shut the guest down)."""
+
+    section: str
+    text: str
+    seconds: float
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting(Event):
+    """An expectation is not true yet. Made often; for a live display, not for keeping."""
+
+    section: str
+    what: str
+    seen: str
+    left: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked(Event):
+    """An expectation's verdict: `what` was expected, `seen` is the last value.
+
+    `waited` is how long it took to come true. `phase` is "before" for what had to hold
+    before the section's commands.
+    """
+
+    section: str
+    what: str
+    seen: str
+    verdict: Verdict
+    waited: float
+    phase: Literal["before", "expect"] = "expect"
+    hint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterChanged(Event):
+    """The cluster's state is another than at the last look. `changes`: in words, one a line."""
+
+    section: str
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepEnded(Event):
+    """A section's verdict.
+
+    `cluster`: seconds that commands ran and that expectations took to come true, `harness`
+    all the rest. `verbatim`/`adapted`: how many of the book's commands were typed as
+    printed, and how many otherwise. `problem`: the first thing that failed, or for a skipped
+    section why it was.
+    """
+
+    section: str
+    title: str
+    verdict: Verdict
+    cluster: float = 0.0
+    harness: float = 0.0
+    verbatim: int = 0
+    adapted: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceCollected(Event):
+    """Where the evidence of a failure lies."""
+
+    section: str
+    folder: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEnded(Event):
+    """The run is over. `verdict` is the worst one of its sections."""
+
+    verdict: Verdict
+    seconds: float
+
+
+Listener = Callable[[Event], None]

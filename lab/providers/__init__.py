@@ -1,0 +1,81 @@
+"""Providers: what machines are made of. A provider knows machines, not clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol
+
+from lab.errors import BadInput
+from lab.images import Images
+from lab.model import Machine
+
+GATEWAY = "192.168.122.1"  # the outside of a lab's network: no node, just where one can look from
+PREFIX = 24
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a lab wants of its provider.
+
+    `seeds` has, for each machine, a tar file with what makes it itself: names, keys.
+    """
+
+    lab: str
+    machines: dict[str, Machine]
+    seeds: dict[str, bytes]
+    images: Images
+
+
+class Provider(Protocol):
+    """Machines of one kind. Every call names its lab; a provider keeps nothing in memory."""
+
+    name: str
+
+    def up(self, order: Order) -> None:
+        """Bring up every machine of the order that is not there or not running."""
+
+    def down(self, lab: str) -> None:
+        """Remove all that there is of a lab. Works on half-made and half-removed labs too."""
+
+    def labs(self) -> set[str]:
+        """Every lab of which anything is there."""
+
+    def leftovers(self, lab: str) -> list[str]:
+        """What is there of a lab, in words; empty after `down`."""
+
+    def running(self, lab: str) -> dict[str, bool]:
+        """Each machine that exists, and whether it has power."""
+
+    def power_on(self, lab: str, node: str) -> None:
+        """Start a machine that has no power."""
+
+    def power_off(self, lab: str, node: str) -> None:
+        """Take the power away: the machine dies at once and without notice."""
+
+    def boot(self, lab: str, node: str) -> str:
+        """Identity of this boot: another text after each one, '' without power."""
+
+    def ssh_options(self, lab: str, node: str) -> dict[str, str]:
+        """OpenSSH client options that reach a machine whatever its network does."""
+
+    def outside(self, lab: str, argv: Sequence[str]) -> list[str]:
+        """A command line that runs `argv` on the lab's network, but on none of its machines."""
+
+
+_PROVIDERS = {"podman": "lab.providers.podman:Podman"}
+
+
+def names() -> list[str]:
+    """Every provider's name."""
+    return sorted(_PROVIDERS)
+
+
+def load(name: str) -> Provider:
+    """The provider of that name; BadInput lists the valid ones."""
+    if name not in _PROVIDERS:
+        raise BadInput(f"there is no provider {name!r}; choose one of: {', '.join(names())}")
+    module, _, klass = _PROVIDERS[name].partition(":")
+    made: Provider = getattr(import_module(module), klass)()
+    return made

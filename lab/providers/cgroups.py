@@ -1,0 +1,59 @@
+"""Where podman can run: here, or in a private mount namespace with pure cgroup v2.
+
+crun refuses a machine that mounts cgroup v1 and v2 side by side. There, one lasting mount
+namespace that has nothing but cgroup v2 below /sys/fs/cgroup does, and the machine's own
+/sys/fs/cgroup stays as it is. It must be a single one for all labs and calls: podman keeps
+mounts in it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lab import command
+from lab.paths import RUN
+
+FOLDER = RUN / "mount"
+NAMESPACE = FOLDER / "namespace"
+
+
+def mixed() -> bool:
+    """Whether this machine has cgroup v1 mounted, alone or beside v2."""
+    return not Path("/sys/fs/cgroup/cgroup.controllers").exists()
+
+
+def prefix() -> list[str]:
+    """What to put before a podman command line: nothing, or the way into the namespace."""
+    return ["nsenter", f"--mount={NAMESPACE}", "--"] if mixed() else []
+
+
+def enter() -> None:
+    """Make the namespace, if this machine needs it and it is not there."""
+    if not mixed() or _mounted(NAMESPACE):
+        return
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    if not _mounted(FOLDER):
+        # The kernel keeps a mount namespace's file only on a mount that does not propagate.
+        command.run(["mount", "--bind", str(FOLDER), str(FOLDER)], within=10)
+        command.run(["mount", "--make-private", str(FOLDER)], within=10)
+    NAMESPACE.touch()
+    command.run(
+        ["unshare", f"--mount={NAMESPACE}", "--propagation", "slave", "sh", "-c",
+         "umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup"],
+        within=10,
+    )
+
+
+def leave() -> None:
+    """Remove the namespace. Only once nothing runs in it any more."""
+    for path in (NAMESPACE, FOLDER):
+        if _mounted(path):
+            command.run(["umount", str(path)], within=10)
+    NAMESPACE.unlink(missing_ok=True)
+    if FOLDER.exists():
+        FOLDER.rmdir()
+
+
+def _mounted(path: Path) -> bool:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return any(line.split()[4] == str(path) for line in lines)

@@ -1,0 +1,133 @@
+"""A lab's network: a switch in a network namespace of its own, a namespace for each machine.
+
+Nothing of it is in the machine's own network namespace, so two labs can use the same
+addresses, and nothing of a lab has a route to anywhere else:
+
+    switch namespace: bridge `lab0` 192.168.122.1/24 ── port1 … portN
+    machine namespace: eth0 (or eth0 in bridge `br0`, where the machine runs guests)
+
+Namespaces are files in /run/lab/net, which is a shared mount so that a mount namespace
+made later sees them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lab import command
+from lab.model import Machine
+from lab.paths import RUN
+from lab.providers import GATEWAY, PREFIX
+
+FOLDER = RUN / "net"
+
+
+def namespace(lab: str, node: str = "") -> Path:
+    """The namespace of a machine, or the switch's where no machine is named."""
+    return FOLDER / (f"{lab}.{node}" if node else lab)
+
+
+def inside(path: Path, argv: Sequence[str]) -> list[str]:
+    """A command line that runs `argv` in a network namespace."""
+    return ["nsenter", f"--net={path}", "--", *argv]
+
+
+def create(lab: str, machines: dict[str, Machine]) -> None:
+    """Make the switch and a cabled namespace for each machine that has none yet."""
+    switch = namespace(lab)
+    _share_folder()
+    if not _alive(switch):
+        _make(switch, [
+            "link set lo up",
+            "link add lab0 type bridge forward_delay 0 mcast_snooping 0",
+            f"address add {GATEWAY}/{PREFIX} dev lab0",
+            "link set lab0 up",
+        ])
+    for number, (node, machine) in enumerate(machines.items(), start=1):
+        own = namespace(lab, node)
+        if _alive(own):
+            continue
+        _make(own, ["link set lo up"])
+        _ip(switch, [
+            f"link add port{number} type veth peer name eth0 netns {own}",
+            f"link set port{number} alias {node} master lab0 up",
+        ])
+        _ip(own, _addressing(machine))
+
+
+def _addressing(machine: Machine) -> list[str]:
+    address = f"{machine.address}/{PREFIX}"
+    if not machine.hypervisor:
+        return [f"address add {address} dev eth0", "link set eth0 up"]
+    return [
+        "link add br0 type bridge forward_delay 0 mcast_snooping 0",
+        "link set eth0 master br0 up",
+        f"address add {address} dev br0",
+        "link set br0 up",
+    ]
+
+
+def remove(lab: str) -> None:
+    """Remove every namespace of a lab, with all that is in it."""
+    for path in found(lab):
+        command.run(["umount", str(path)], within=10, check=False)
+        path.unlink(missing_ok=True)
+
+
+def found(lab: str) -> list[Path]:
+    """The namespaces that there are of a lab."""
+    if not FOLDER.exists():
+        return []
+    return [p for p in sorted(FOLDER.iterdir()) if p.name == lab or p.name.startswith(f"{lab}.")]
+
+
+def labs() -> set[str]:
+    """Every lab that has a namespace."""
+    if not FOLDER.exists():
+        return set()
+    return {path.name.partition(".")[0] for path in FOLDER.iterdir()}
+
+
+def remove_folder() -> None:
+    """Undo the shared mount, once no lab is left."""
+    if FOLDER.exists() and not any(FOLDER.iterdir()):
+        if _is_mount(FOLDER):
+            command.run(["umount", str(FOLDER)], within=10)
+        FOLDER.rmdir()
+
+
+def _share_folder() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    if not _is_mount(FOLDER):
+        command.run(["mount", "--bind", str(FOLDER), str(FOLDER)], within=10)
+        command.run(["mount", "--make-shared", str(FOLDER)], within=10)
+
+
+def _make(path: Path, batch: Sequence[str]) -> None:
+    path.touch()
+    command.run(["unshare", f"--net={path}", "true"], within=10)
+    _ip(path, batch)
+    # Frames between a guest and the wire only pass br0: firewalld is about what the host
+    # itself receives. (The setting is one of this namespace; not every kernel has it.)
+    command.run(
+        inside(path, [
+            "sh", "-c", "for f in /proc/sys/net/bridge/bridge-nf-call-*; do"
+            " [ ! -e $f ] || echo 0 > $f; done",
+        ]),
+        within=10,
+    )
+
+
+def _ip(path: Path, batch: Iterable[str]) -> None:
+    command.run(inside(path, ["ip", "-batch", "-"]), within=20, stdin="\n".join(batch) + "\n")
+
+
+def _alive(path: Path) -> bool:
+    return path.exists() and _is_mount(path)
+
+
+def _is_mount(path: Path) -> bool:
+    """Whether something is mounted right there (also where it is a bind of itself)."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return any(line.split()[4] == str(path) for line in lines)

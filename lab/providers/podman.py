@@ -1,0 +1,163 @@
+"""Machines as system containers of podman: systemd as PID 1, a network of the lab's own.
+
+What a lab `L` with a machine `N` has here:
+
+    container  lab-L-N, labelled lab=L                    its machine
+    folder     /run/lab/labs/L/N, in the machine /run/lab   its seed and its ssh socket
+    namespaces /run/lab/net/L, /run/lab/net/L.N            its switch and its cable
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from lab import command, lock
+from lab.errors import CommandFailed, LabError
+from lab.images import Images
+from lab.paths import RUN
+from lab.providers import Order, cgroups, network
+
+FOLDER = RUN / "labs"
+LOCK = RUN / "podman.lock"  # shared: podman is in use here; exclusive: tidy up after it
+
+
+class Podman:
+    """The embedded provider: needs no KVM and no image from outside."""
+
+    name = "podman"
+
+    def up(self, order: Order) -> None:
+        with lock.hold(LOCK, "podman", within=120):
+            cgroups.enter()
+            network.create(order.lab, order.machines)
+            image = _import(order.images)
+        with lock.hold(LOCK, "podman", within=120, shared=True):
+            there = self.running(order.lab)
+            for node in order.machines:
+                folder = FOLDER / order.lab / node
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                seed = folder / "seed.tar"
+                seed.touch(mode=0o600)
+                seed.write_bytes(order.seeds[node])
+            with ThreadPoolExecutor(8) as pool:
+                jobs = [
+                    pool.submit(self.power_on, order.lab, node)
+                    if node in there
+                    else pool.submit(self._create, order, node, image)
+                    for node in order.machines
+                    if not there.get(node)
+                ]
+            for job in jobs:
+                job.result()
+
+    def _create(self, order: Order, node: str, image: str) -> None:
+        run = ["run", "--detach", "--name", _name(order.lab, node), "--hostname", node]
+        labels = ["--label", f"lab={order.lab}", "--label", f"node={node}"]
+        kind = ["--systemd=always", "--privileged", "--no-hosts", "--dns=none"]
+        mounts = [
+            "--volume", f"{FOLDER / order.lab / node}:/run/lab",
+            "--volume", f"{order.images.packages}:/srv/packages:ro",
+        ]
+        if order.machines[node].hypervisor:
+            mounts += ["--volume", f"{order.images.folder}:/srv/images:ro"]
+        wire = [f"--network=ns:{network.namespace(order.lab, node)}"]
+        _podman([*run, *labels, *kind, *_limits(), *wire, *mounts, image, "/sbin/init"])
+
+    def down(self, lab: str) -> None:
+        with lock.hold(LOCK, "podman", within=120):
+            if not cgroups.mixed() or cgroups.NAMESPACE.exists():
+                cgroups.enter()
+                if containers := _containers(lab):
+                    names = [entry["Id"] for entry in containers]
+                    _podman(["rm", "--force", "--time=0", "--volumes", *names], within=120)
+            network.remove(lab)
+            shutil.rmtree(FOLDER / lab, ignore_errors=True)
+            if left := self.leftovers(lab):
+                raise LabError(f"of lab {lab} this could not be removed: {', '.join(left)}")
+            if not self.labs():
+                cgroups.leave()
+                network.remove_folder()
+                if FOLDER.exists():
+                    FOLDER.rmdir()
+
+    def labs(self) -> set[str]:
+        folders = {path.name for path in FOLDER.iterdir()} if FOLDER.exists() else set()
+        return folders | network.labs() | {entry["Labels"]["lab"] for entry in _containers()}
+
+    def leftovers(self, lab: str) -> list[str]:
+        found = [f"container {entry['Names'][0]}" for entry in _containers(lab)]
+        found += [f"network namespace {path}" for path in network.found(lab)]
+        if (FOLDER / lab).exists():
+            found.append(f"folder {FOLDER / lab}")
+        return found
+
+    def running(self, lab: str) -> dict[str, bool]:
+        return {e["Labels"]["node"]: e["State"] == "running" for e in _containers(lab)}
+
+    def power_on(self, lab: str, node: str) -> None:
+        _podman(["start", _name(lab, node)])
+
+    def power_off(self, lab: str, node: str) -> None:
+        _podman(["kill", "--signal=KILL", _name(lab, node)], check=False)
+        _podman(["wait", _name(lab, node)])
+
+    def boot(self, lab: str, node: str) -> str:
+        form = "{{if .State.Running}}{{.State.Pid}} {{.State.StartedAt}}{{end}}"
+        done = _podman(["inspect", "--format", form, _name(lab, node)], check=False)
+        return done.strip()
+
+    def ssh_options(self, lab: str, node: str) -> dict[str, str]:
+        socket = FOLDER / lab / node / "ssh"
+        return {"ProxyCommand": f"socat - UNIX-CONNECT:{socket}"}
+
+    def outside(self, lab: str, argv: Sequence[str]) -> list[str]:
+        return network.inside(network.namespace(lab), argv)
+
+
+def _name(lab: str, node: str) -> str:
+    return f"lab-{lab}-{node}"
+
+
+def _podman(arguments: Sequence[str], *, within: float = 60, check: bool = True) -> str:
+    done = command.run([*cgroups.prefix(), "podman", *arguments], within=within, check=check)
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _containers(lab: str = "") -> list[dict[str, Any]]:
+    """Podman's own list of a lab's containers, or of every lab's."""
+    if cgroups.mixed() and not cgroups.NAMESPACE.exists():
+        return []  # without it no container can be there
+    label = f"lab={lab}" if lab else "lab"
+    listing = _podman(["ps", "--all", "--format=json", f"--filter=label={label}"])
+    entries: list[dict[str, Any]] = json.loads(listing or "[]")
+    return entries
+
+
+def _import(images: Images) -> str:
+    """The container image of a platform's root file system, made once; its name."""
+    name = f"localhost/lab/{images.platform}:{images.key}"
+    try:
+        _podman(["image", "inspect", "--format={{.Id}}", name])
+    except CommandFailed:
+        _podman(["import", "--quiet", str(images.rootfs), name], within=300)
+    return name
+
+
+def _limits() -> list[str]:
+    """Limits that podman may set even where root has no CAP_SYS_RESOURCE.
+
+    Its defaults are above this process's hard limits there, and setting them fails.
+    """
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, processes = resource.getrlimit(resource.RLIMIT_NPROC)
+    many = 1 << 20
+    files = many if files == resource.RLIM_INFINITY else files
+    processes = many if processes == resource.RLIM_INFINITY else processes
+    limits = [f"--ulimit=nofile={files}:{files}", f"--ulimit=nproc={processes}:{processes}"]
+    # Where the pids controller belongs to cgroup v1, podman's default limit cannot be set.
+    return [*limits, "--pids-limit=-1"]
