@@ -1,0 +1,149 @@
+"""How to reach a lab's machines: fresh keys, known hosts, one OpenSSH config, passwords.
+
+All of it is made for one lab and dies with it:
+
+    ssh_config, known_hosts     what ssh, scp, Ansible, fabric and testinfra are given
+    id_ed25519                  the key that opens every machine
+    secrets.json                passwords by name; commands read them from standard input
+    keys/N/                     a machine's own host key, and its root's key to the others
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import secrets
+import tarfile
+from pathlib import Path
+
+from lab import command
+from lab.model import Scenario
+from lab.providers import PREFIX, Provider
+
+SECRETS = ("hacluster",)  # the user that pcs authenticates nodes as
+
+
+class Access:
+    """The way into one lab, kept in the lab's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ssh_config = folder / "ssh_config"
+        self.known_hosts = folder / "known_hosts"
+        self.key = folder / "id_ed25519"
+        self._secrets = folder / "secrets.json"
+
+    def create(self, lab: str, scenario: Scenario, provider: Provider) -> None:
+        """Make every key and password, and the config. What is there already is kept."""
+        _make_key(self.key, f"lab {lab}")
+        for node in scenario.names:
+            home = self.folder / "keys" / node
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _make_key(home / "host", node)
+            _make_key(home / "root", f"root@{node}")
+        if not self._secrets.exists():
+            made = {name: secrets.token_urlsafe(18) for name in SECRETS}
+            _write_private(self._secrets, json.dumps(made).encode())
+        self.known_hosts.write_text(self._known_hosts(scenario))
+        self.ssh_config.write_text(self._config(lab, scenario, provider))
+
+    def secret(self, name: str) -> str:
+        """A password of this lab."""
+        found: dict[str, str] = json.loads(self._secrets.read_text())
+        return found[name]
+
+    def seed(self, scenario: Scenario, node: str) -> bytes:
+        """A tar file that, unpacked at /, makes a bare machine this node."""
+        keys = self.folder / "keys"
+        authorized = self._public(self.key) + "".join(
+            self._public(keys / name / "root") for name in scenario.names
+        )
+        files: list[tuple[str, int, str | bytes]] = [
+            ("etc/hostname", 0o644, f"{node}\n"),
+            ("etc/hosts", 0o644, _hosts(scenario, node)),
+            ("etc/ssh/ssh_host_ed25519_key", 0o600, (keys / node / "host").read_bytes()),
+            ("etc/ssh/ssh_host_ed25519_key.pub", 0o644, self._public(keys / node / "host")),
+            ("etc/ssh/ssh_known_hosts", 0o644, self._known_hosts(scenario)),
+            ("root/.ssh/authorized_keys", 0o600, authorized),
+            ("root/.ssh/id_ed25519", 0o600, (keys / node / "root").read_bytes()),
+        ]
+        if guest := scenario.guests.get(node):
+            files.append(
+                ("etc/systemd/network/lab.network", 0o644,
+                 f"[Match]\nName=eth0\n\n[Network]\nAddress={guest.address}/{PREFIX}\n"
+                 "LinkLocalAddressing=no\nIPv6AcceptRA=no\nConfigureWithoutCarrier=yes\n")
+            )
+        return _tar(files)
+
+    def _public(self, key: Path) -> str:
+        return key.with_name(key.name + ".pub").read_text()
+
+    def _known_hosts(self, scenario: Scenario) -> str:
+        lines = []
+        for name, node in {**scenario.nodes, **scenario.guests}.items():
+            kind, key, *_ = self._public(self.folder / "keys" / name / "host").split()
+            lines.append(f"{name},{node.address} {kind} {key}\n")
+        return "".join(lines)
+
+    def _config(self, lab: str, scenario: Scenario, provider: Provider) -> str:
+        common = {
+            "User": "root",
+            "IdentityFile": f'"{self.key}"',
+            "IdentitiesOnly": "yes",
+            "UserKnownHostsFile": f'"{self.known_hosts}"',
+            "GlobalKnownHostsFile": "/dev/null",
+            "StrictHostKeyChecking": "yes",
+            "HostKeyAlgorithms": "ssh-ed25519",
+            "ServerAliveInterval": "5",
+            "ServerAliveCountMax": "3",
+            "ConnectTimeout": "10",
+            "LogLevel": "ERROR",
+        }
+        blocks = []
+        for name in scenario.nodes:
+            blocks.append((name, provider.ssh_options(lab, name)))
+        for name, guest in scenario.guests.items():
+            options = {"HostName": guest.address, "HostKeyAlias": name, "ProxyJump": guest.host}
+            blocks.append((name, options))
+        text = f"# How to reach the machines of lab {lab}: ssh -F THIS-FILE NODE\n"
+        for name, options in blocks:
+            lines = {"HostName": name, **options, **common}
+            text += f"\nHost {name}\n" + "".join(f"    {k} {v}\n" for k, v in lines.items())
+        return text
+
+
+def _hosts(scenario: Scenario, node: str) -> str:
+    """Its /etc/hosts: itself and the machines. Guests are not known: the book adds them."""
+    known = {name: machine.address for name, machine in scenario.nodes.items()}
+    if guest := scenario.guests.get(node):
+        known[node] = guest.address
+    return "127.0.0.1 localhost\n" + "".join(f"{a} {name}\n" for name, a in known.items())
+
+
+def _make_key(path: Path, comment: str) -> None:
+    if not path.exists():
+        command.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)],
+            within=20,
+        )
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+
+
+def _tar(files: list[tuple[str, int, str | bytes]]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        folder = tarfile.TarInfo("root/.ssh")
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o700
+        tar.addfile(folder)
+        for name, mode, content in files:
+            data = content.encode() if isinstance(content, str) else content
+            entry = tarfile.TarInfo(name)
+            entry.mode, entry.size = mode, len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()

@@ -1,0 +1,221 @@
+"""The cluster's state, read from crm_mon's XML.
+
+Two generations of it: `crm_mon --output-as=xml` (Pacemaker 2.0.3 and later, root element
+`pacemaker-result`) and `crm_mon --as-xml` (before, root element `crm_mon`). Source:
+Pacemaker's xml/api/crm_mon-*.rng and xml/crm_mon.rng.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lab.errors import LabError
+
+COMMAND = "crm_mon --output-as=xml"
+OLD_COMMAND = "crm_mon --as-xml"
+
+Kind = Literal["member", "guest", "remote"]
+
+
+class NoStatus(LabError):
+    """What came back is not a cluster's status (most often: the cluster is not running)."""
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """A node as the cluster sees it. For a guest node, `guest_of` is its resource's id."""
+
+    name: str
+    kind: Kind
+    online: bool
+    unclean: bool = False
+    standby: bool = False
+    maintenance: bool = False
+    pending: bool = False
+    guest_of: str = ""
+    running: int = 0
+
+    @property
+    def text(self) -> str:
+        """Its state in one or two words."""
+        state = "online" if self.online else "offline"
+        extra = [n for n in ("unclean", "standby", "maintenance", "pending") if getattr(self, n)]
+        return " ".join([state, *extra])
+
+
+@dataclass(frozen=True)
+class ResourceStatus:
+    """A primitive: its role and the nodes it is active on."""
+
+    id: str
+    agent: str
+    role: str
+    nodes: tuple[str, ...]
+    active: bool
+    failed: bool = False
+    managed: bool = True
+    blocked: bool = False
+
+    @property
+    def text(self) -> str:
+        """Role and place in words: `Started guest1`."""
+        marks = " (failed)" if self.failed else ""
+        return f"{self.role} {' '.join(self.nodes)}".strip() + marks
+
+
+@dataclass(frozen=True)
+class FailedAction:
+    """An operation that failed: `guest1_monitor_30000` on example-host."""
+
+    key: str
+    node: str
+    status: str
+    reason: str = ""
+
+    @property
+    def resource(self) -> str:
+        """The resource's id."""
+        return self.key.rsplit("_", 2)[0]
+
+    @property
+    def operation(self) -> str:
+        """monitor, start, stop …"""
+        return self.key.rsplit("_", 2)[1]
+
+    @property
+    def text(self) -> str:
+        """What failed where."""
+        return f"{self.key} on {self.node}: {self.status}"
+
+
+@dataclass(frozen=True)
+class ClusterStatus:
+    """One look at the cluster, as the node that was asked sees it."""
+
+    dc: str = ""
+    quorum: bool = False
+    fencing: bool = True  # the property stonith-enabled
+    nodes_configured: int = 0
+    resources_configured: int = 0
+    nodes: dict[str, NodeStatus] = field(default_factory=dict)
+    resources: dict[str, ResourceStatus] = field(default_factory=dict)
+    failed: tuple[FailedAction, ...] = ()
+
+    def changes_since(self, before: ClusterStatus) -> list[str]:
+        """What is otherwise than `before`, in words, one change each."""
+        changes = []
+        if self.dc != before.dc:
+            changes.append(f"DC: {before.dc or 'none'} → {self.dc or 'none'}")
+        if self.quorum != before.quorum:
+            changes.append("quorum gained" if self.quorum else "quorum lost")
+        for kind, old, new in (
+            ("", before.nodes, self.nodes),
+            ("", before.resources, self.resources),
+        ):
+            for name in [*old, *(n for n in new if n not in old)]:
+                was = old[name].text if name in old else "absent"
+                now = new[name].text if name in new else "absent"
+                if was != now:
+                    changes.append(f"{kind}{name}: {was} → {now}")
+        was_failed = {(a.key, a.node) for a in before.failed}
+        now_failed = {(a.key, a.node) for a in self.failed}
+        changes += [f"failed: {a.text}" for a in self.failed if (a.key, a.node) not in was_failed]
+        changes += [f"cleared: {a.text}" for a in before.failed if (a.key, a.node) not in now_failed]
+        return changes
+
+
+def parse(text: str) -> ClusterStatus:
+    """crm_mon's XML as a ClusterStatus. Raises NoStatus if it is none."""
+    try:
+        root = ET.fromstring(text)
+    except ET.ParseError as error:
+        raise NoStatus(f"crm_mon did not print XML: {text.strip()[:200]!r}") from error
+    if root.tag not in ("pacemaker-result", "crm_mon") or root.find("summary") is None:
+        status = root.find("status")
+        message = status.get("message", "") if status is not None else root.tag
+        raise NoStatus(f"no cluster status: {message}")
+    summary = _Element(root.find("summary"))
+    dc = _Element(root.find("summary/current_dc"))
+    options = _Element(root.find("summary/cluster_options"))
+    return ClusterStatus(
+        dc=dc.text("name") if dc.flag("present") else "",
+        quorum=dc.flag("with_quorum"),
+        fencing=options.flag("stonith-enabled"),
+        nodes_configured=summary.child("nodes_configured").number("number"),
+        resources_configured=summary.child("resources_configured").number("number"),
+        nodes={n.name: n for n in map(_node, root.findall("nodes/node"))},
+        resources={r.id: r for r in _resources(root)},
+        failed=tuple(_failed(f) for f in root.findall("failures/failure")),
+    )
+
+
+class _Element:
+    """Attributes of an element that may be missing, as a generation may lack some."""
+
+    def __init__(self, element: ET.Element | None) -> None:
+        self._element = element
+
+    def child(self, name: str) -> _Element:
+        return _Element(None if self._element is None else self._element.find(name))
+
+    def text(self, name: str) -> str:
+        return "" if self._element is None else self._element.get(name, "")
+
+    def flag(self, name: str) -> bool:
+        return self.text(name) == "true"
+
+    def number(self, name: str) -> int:
+        value = self.text(name)
+        return int(value) if value.isdigit() else 0
+
+
+def _node(element: ET.Element) -> NodeStatus:
+    node = _Element(element)
+    guest_of = node.text("id_as_resource")
+    kind: Kind = "member"
+    if node.text("type") == "remote":
+        kind = "guest" if guest_of else "remote"
+    return NodeStatus(
+        name=node.text("name"),
+        kind=kind,
+        online=node.flag("online"),
+        unclean=node.flag("unclean"),
+        standby=node.flag("standby"),
+        maintenance=node.flag("maintenance"),
+        pending=node.flag("pending"),
+        guest_of=guest_of,
+        running=node.number("resources_running"),
+    )
+
+
+def _resources(root: ET.Element) -> list[ResourceStatus]:
+    """Every primitive: alone, in a group, a clone or a bundle's replica."""
+    found = []
+    top = root.find("resources")
+    for element in top.iter("resource") if top is not None else ():
+        one = _Element(element)
+        found.append(
+            ResourceStatus(
+                id=one.text("id"),
+                agent=one.text("resource_agent").replace("::", ":"),
+                role=one.text("role"),
+                nodes=tuple(node.get("name", "") for node in element.findall("node")),
+                active=one.flag("active"),
+                failed=one.flag("failed"),
+                managed=one.flag("managed"),
+                blocked=one.flag("blocked"),
+            )
+        )
+    return found
+
+
+def _failed(element: ET.Element) -> FailedAction:
+    one = _Element(element)
+    return FailedAction(
+        key=one.text("op_key") or one.text("id"),
+        node=one.text("node"),
+        status=one.text("exitstatus") or one.text("status"),
+        reason=one.text("exitreason"),
+    )
