@@ -105,20 +105,17 @@ class ClusterStatus:
 
     def changes_since(self, before: ClusterStatus) -> list[str]:
         """What is otherwise than `before`, in words, one change each."""
-        changes = []
+        changes: list[str] = []
         if self.dc != before.dc:
             changes.append(f"DC: {before.dc or 'none'} → {self.dc or 'none'}")
         if self.quorum != before.quorum:
             changes.append("quorum gained" if self.quorum else "quorum lost")
-        for kind, old, new in (
-            ("", before.nodes, self.nodes),
-            ("", before.resources, self.resources),
-        ):
+        for old, new in ((before.nodes, self.nodes), (before.resources, self.resources)):
             for name in [*old, *(n for n in new if n not in old)]:
                 was = old[name].text if name in old else "absent"
                 now = new[name].text if name in new else "absent"
                 if was != now:
-                    changes.append(f"{kind}{name}: {was} → {now}")
+                    changes.append(f"{name}: {was} → {now}")
         was_failed = {(a.key, a.node) for a in before.failed}
         now_failed = {(a.key, a.node) for a in self.failed}
         changes += [f"failed: {a.text}" for a in self.failed if (a.key, a.node) not in was_failed]

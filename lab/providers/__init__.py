@@ -54,6 +54,12 @@ class Provider(Protocol):
     def power_off(self, lab: str, node: str) -> None:
         """Take the power away: the machine dies at once and without notice."""
 
+    def await_reboot(self, lab: str, node: str, before: str, within: float) -> None:
+        """A machine was told to reboot: wait for its end and its next start.
+
+        `before` is what `boot` said earlier. Raises CommandTimeout after `within` seconds.
+        """
+
     def boot(self, lab: str, node: str) -> str:
         """Identity of this boot: another text after each one, '' without power."""
 

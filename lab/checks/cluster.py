@@ -1,0 +1,203 @@
+"""The cluster's state, from crm_mon's XML: nodes, resources, failed actions."""
+
+from __future__ import annotations
+
+import re
+
+from lab.checks import Seen, check
+from lab.context import Context
+from lab.status import NoStatus, NodeStatus
+from lab.vocabulary import Node
+
+
+@check("corosync.conf on {nodes}: cluster {cluster}, nodes {members}")
+def corosync_conf(context: Context, nodes: list[Node], cluster: str, members: list[str]) -> Seen:
+    """/etc/corosync/corosync.conf is the same everywhere and names this cluster and its nodes."""
+    texts = {n: context.machine(n).host.file("/etc/corosync/corosync.conf") for n in nodes}
+    missing = [node for node, found in texts.items() if not found.exists]
+    if missing:
+        return Seen(False, f"not there on {', '.join(missing)}")
+    contents = {found.content_string for found in texts.values()}
+    if len(contents) > 1:
+        return Seen(False, "it differs between the nodes")
+    (text,) = contents
+    name = re.findall(r"^\s*cluster_name:\s*(\S+)", text, re.M)
+    found = re.findall(r"^\s*name:\s*(\S+)", text, re.M)
+    return Seen(
+        name == [cluster] and sorted(found) == sorted(members),
+        f"cluster {' '.join(name) or '(none)'}, nodes {', '.join(found) or '(none)'}",
+    )
+
+
+@check("the cluster has no DC yet")
+def no_dc(context: Context) -> Seen:
+    """The cluster answers, and no node is DC."""
+    status = context.status()
+    return Seen(not status.dc, f"DC {status.dc or 'none'}")
+
+
+@check("{node} is the DC")
+def dc(context: Context, node: Node) -> Seen:
+    """The node is the cluster's DC and online."""
+    status = context.status()
+    online = node in status.nodes and status.nodes[node].online
+    return Seen(status.dc == node and online, f"DC {status.dc or 'none'}")
+
+
+@check("the cluster has quorum")
+def quorum(context: Context) -> Seen:
+    """The partition that was asked has quorum."""
+    status = context.status()
+    return Seen(status.quorum, "quorum" if status.quorum else "no quorum")
+
+
+@check("the cluster is stopped on {nodes}")
+def cluster_stopped(context: Context, nodes: list[Node]) -> Seen:
+    """Neither corosync nor pacemaker runs there, as processes."""
+    running = []
+    for node in nodes:
+        done = context.machine(node).run("pgrep -a -x 'corosync|pacemakerd'")
+        running += [f"{line.split()[-1]} on {node}" for line in done.stdout.splitlines()]
+    return Seen(not running, f"running: {', '.join(running)}" if running else "stopped")
+
+
+@check("{nodes} are online")
+def nodes_online(context: Context, nodes: list[Node]) -> Seen:
+    """Each one is online, of whatever kind it is."""
+    status = context.status()
+    seen = {n: status.nodes[n].text if n in status.nodes else "absent" for n in nodes}
+    return Seen(
+        all(text == "online" for text in seen.values()),
+        ", ".join(f"{node} {text}" for node, text in seen.items()),
+    )
+
+
+@check("{nodes} nodes and {resources} resources are configured")
+def configured(context: Context, nodes: int, resources: int) -> Seen:
+    """The counts that `pcs status` prints."""
+    status = context.status()
+    seen = (status.nodes_configured, status.resources_configured)
+    return Seen(seen == (nodes, resources), f"{seen[0]} nodes and {seen[1]} resources")
+
+
+@check("the cluster property {name} is {value}")
+def property_is(context: Context, name: str, value: str) -> Seen:
+    """The property in the CIB's cluster options."""
+    done = context.asked().run(f"crm_attribute --type crm_config --name {name} --query --quiet")
+    real = done.stdout.strip() if done.exit == 0 else "(not set)"
+    return Seen(real == value, real)
+
+
+@check("guest node {guest} is online on {host}")
+def guest_online(context: Context, guest: Node, host: Node) -> Seen:
+    """It is online, is a guest node, and both it and its connection are on that cluster node."""
+    status = context.status()
+    node = status.nodes.get(guest)
+    if node is None:
+        return Seen(False, "no such node in the cluster")
+    resource = status.resources.get(node.guest_of)
+    if node.kind != "guest" or resource is None:
+        return Seen(False, f"{node.kind} node, {node.text}")
+    place = " ".join(resource.nodes) or "nowhere"
+    return Seen(
+        node.text == "online" and resource.nodes == (host,), f"{node.text}, {resource.id} on {place}"
+    )
+
+
+@check("guest node {guest} is lost")
+def guest_lost(context: Context, guest: Node) -> Seen:
+    """The cluster does not count it as online (any more)."""
+    node: NodeStatus | None = context.status().nodes.get(guest)
+    return Seen(node is None or not node.online, node.text if node else "not listed")
+
+
+@check("resource {resource} is started on {node}")
+def resource_started(context: Context, resource: str, node: Node) -> Seen:
+    """The primitive is active there, only there, and not failed."""
+    found = context.status().resources.get(resource)
+    if found is None:
+        return Seen(False, "no such resource")
+    ok = found.role == "Started" and found.nodes == (node,) and not found.failed
+    return Seen(ok, found.text, hint=f"lab exec {node} -- crm_mon -1rf")
+
+
+@check("resource {resource} is stopped")
+def resource_stopped(context: Context, resource: str) -> Seen:
+    """The primitive is active nowhere."""
+    found = context.status().resources.get(resource)
+    return Seen(found is not None and not found.nodes, found.text if found else "no such resource")
+
+
+@check("{resources} are started, some on each of {nodes}")
+def resources_spread(context: Context, resources: list[str], nodes: list[Node]) -> Seen:
+    """Each primitive is started on exactly one of the nodes, and each node has at least one."""
+    status = context.status()
+    places = {r: status.resources[r] for r in resources if r in status.resources}
+    started = [r for r, s in places.items() if s.role == "Started" and len(s.nodes) == 1]
+    used = {node for r in started for node in places[r].nodes}
+    text = ", ".join(f"{r} {s.text}" for r, s in places.items()) or "none of them"
+    return Seen(len(started) == len(resources) and used == set(nodes), text)
+
+
+@check("the state files of {resources} are where the cluster says they run")
+def dummies_real(context: Context, resources: list[str]) -> Seen:
+    """Each ocf:pacemaker:Dummy has its state file on its node's machine, and on no other.
+
+    The agent keeps it as $HA_VARRUN/Dummy-ID.state (see its `state` parameter).
+    """
+    status = context.status()
+    wrong, places = [], []
+    holders: dict[str, set[str]] = {resource: set() for resource in resources}
+    for node in status.nodes:
+        listing = context.machine(node).run("find /run -maxdepth 2 -name 'Dummy-*.state'")
+        for path in listing.stdout.split():
+            name = path.rpartition("/")[2].removeprefix("Dummy-").removesuffix(".state")
+            if name in holders:
+                holders[name].add(node)
+    for resource in resources:
+        found = status.resources.get(resource)
+        said = set(found.nodes) if found else set()
+        places.append(f"{resource} {' '.join(sorted(holders[resource])) or 'nowhere'}")
+        if said != holders[resource] or len(said) != 1:
+            wrong.append(f"{resource}: cluster says {sorted(said)}, file on {holders[resource]}")
+    return Seen(not wrong, "; ".join(wrong) or ", ".join(places))
+
+
+@check("a failed {operation} of {resource} is recorded")
+def failed_action(context: Context, resource: str, operation: str) -> Seen:
+    """The cluster lists that operation of that very resource as failed."""
+    failed = context.status().failed
+    hit = [a for a in failed if (a.resource, a.operation) == (resource, operation)]
+    return Seen(bool(hit), "; ".join(a.text for a in failed) or "no failed action")
+
+
+@check("no failed action of {resource} is recorded")
+def no_failed_action_of(context: Context, resource: str) -> Seen:
+    """The cluster lists no failed operation of that resource."""
+    hit = [a.text for a in context.status().failed if a.resource == resource]
+    return Seen(not hit, "; ".join(hit) or "none")
+
+
+@check("no failed action is left")
+def no_failed_actions(context: Context) -> Seen:
+    """The cluster's list of failed actions is empty."""
+    failed = context.status().failed
+    return Seen(not failed, "; ".join(a.text for a in failed) or "none")
+
+
+@check("crm_mon, asked on {node}, sees {guest} online")
+def crm_mon_on(context: Context, node: Node, guest: Node) -> Seen:
+    """crm_mon run on that node itself (not on a cluster node) answers with the cluster's state."""
+    try:
+        status = context.status_from(node)
+    except NoStatus as error:
+        return Seen(False, error.message)
+    found = status.nodes.get(guest)
+    return Seen(found is not None and found.online, found.text if found else "absent")
+
+
+@check("command {command} prints an answer matching {pattern}")
+def answers(context: Context, pattern: str, command: int = 1) -> Seen:
+    """A cluster tool's answer (standard output) matches the regular expression."""
+    text = context.done[command - 1].stdout.strip()
+    return Seen(re.search(pattern, text, re.M) is not None, text[-300:] or "nothing")

@@ -1,0 +1,38 @@
+"""Virtual machines on a host, as libvirt and the processes there see them."""
+
+from __future__ import annotations
+
+from lab.checks import Seen, check
+from lab.context import Context
+from lab.vocabulary import Node
+
+
+@check("libvirtd on {host} answers")
+def libvirt_answers(context: Context, host: Node) -> Seen:
+    """A connection to its qemu:///system is accepted, and it knows its version."""
+    return Seen(True, f"libvirt {context.lab.guests(host).version()}")
+
+
+@check("virtual machine {guest} is {state}")
+def domain_state(context: Context, guest: Node, state: str) -> Seen:
+    """libvirt's word for its state, as `virsh list --all` prints it: running, shut off …"""
+    real = context.lab.guests_of(guest).state(guest)
+    return Seen(real == state, real)
+
+
+def _incarnation(context: Context, guest: str) -> dict[str, str]:
+    return {
+        "QEMU process": context.lab.guests_of(guest).process(guest),
+        "boot": context.machine(guest).run("cat /proc/sys/kernel/random/boot_id").stdout.strip(),
+    }
+
+
+@check("virtual machine {guest} was really restarted", remember=_incarnation)
+def guest_restarted(context: Context, guest: Node, *, before: dict[str, str]) -> Seen:
+    """Both its QEMU process and its kernel's boot are others than before the section."""
+    process = context.lab.guests_of(guest).process(guest)
+    if not process or process == before["QEMU process"]:
+        return Seen(False, "the same QEMU process" if process else "no QEMU process")
+    now = _incarnation(context, guest)
+    changed = [name for name in now if now[name] and now[name] != before[name]]
+    return Seen(len(changed) == len(now), f"another {' and another '.join(changed)}")

@@ -1,0 +1,146 @@
+"""Facts of one machine, by testinfra: packages, files, services, sockets, what was printed."""
+
+from __future__ import annotations
+
+from lab.checks import Seen, check
+from lab.context import Context
+from lab.vocabulary import Node
+
+
+@check("{node} has the packages {packages}")
+def package_installed(context: Context, node: Node, packages: list[str]) -> Seen:
+    """Each package is installed, by the distribution's package manager."""
+    host = context.machine(node).host
+    missing = [name for name in packages if not host.package(name).is_installed]
+    return Seen(not missing, f"not installed: {', '.join(missing)}" if missing else "all installed")
+
+
+@check("{node} does not have the packages {packages}")
+def package_absent(context: Context, node: Node, packages: list[str]) -> Seen:
+    """None of the packages is installed: the section that installs them really does."""
+    host = context.machine(node).host
+    there = [name for name in packages if host.package(name).is_installed]
+    return Seen(not there, f"installed: {', '.join(there)}" if there else "none installed")
+
+
+@check("{node} runs {software} {version}")
+def software_version(context: Context, node: Node, software: str, version: str = "") -> Seen:
+    """The software on the node is of the version that the platform's file says."""
+    expected = version or context.lab.platform.versions[software]
+    package = context.lab.platform.packages[software]
+    found = context.machine(node).host.package(package)
+    real = found.version.rpartition(":")[2] if found.is_installed else "not installed"
+    return Seen(real.startswith(expected), f"{package} {real}")
+
+
+@check("{node}: {path} is as it should be")
+def file(
+    context: Context,
+    node: Node,
+    path: str,
+    size: int | None = None,
+    mode: str | None = None,
+    owner: str | None = None,
+    group: str | None = None,
+    contains: str | None = None,
+) -> Seen:
+    """The file or folder is there, with this size in bytes, octal mode, owner, group, text."""
+    found = context.machine(node).host.file(path)
+    if not found.exists:
+        return Seen(False, "not there")
+    real: dict[str, object] = {}
+    if size is not None:
+        real["size"] = found.size
+    if mode is not None:
+        real["mode"] = f"{found.mode:04o}"
+    if owner is not None:
+        real["owner"] = found.user
+    if group is not None:
+        real["group"] = found.group
+    if contains is not None:
+        real["contains"] = contains if contains in found.content_string else "(no such text)"
+    given = {"size": size, "mode": mode, "owner": owner, "group": group, "contains": contains}
+    ok = all(value == given[key] for key, value in real.items())
+    return Seen(ok, ", ".join(f"{key} {value}" for key, value in real.items()) or "there")
+
+
+@check("{node} has no {path}")
+def no_file(context: Context, node: Node, path: str) -> Seen:
+    """The file or folder is not there."""
+    exists = context.machine(node).host.file(path).exists
+    return Seen(not exists, "there" if exists else "not there")
+
+
+@check("{node}: {path} does not contain "{text}"")
+def file_lacks(context: Context, node: Node, path: str, text: str) -> Seen:
+    """The file does not contain the text (yet)."""
+    content = context.machine(node).host.file(path).content_string
+    return Seen(text not in content, "contains it" if text in content else "does not contain it")
+
+
+@check("{path} is the same on {nodes}")
+def same_file(context: Context, nodes: list[Node], path: str) -> Seen:
+    """The file is there on every node with the same content, compared by SHA-256."""
+    sums = {}
+    for node in nodes:
+        found = context.machine(node).host.file(path)
+        sums[node] = found.sha256sum[:12] if found.exists else "not there"
+    same = len(set(sums.values())) == 1 and "not there" not in sums.values()
+    return Seen(same, ", ".join(f"{node} {digest}" for node, digest in sums.items()))
+
+
+@check("{node}: the service {name} is running: {running}, enabled: {enabled}")
+def service(
+    context: Context,
+    node: Node,
+    name: str,
+    running: bool | None = None,
+    enabled: bool | None = None,
+) -> Seen:
+    """systemd has the service running (or not) and enabled (or not); what is not given is free."""
+    found = context.machine(node).host.service(name)
+    real: dict[str, bool] = {}
+    if running is not None:
+        real["running"] = found.is_running
+    if enabled is not None:
+        real["enabled"] = found.is_enabled
+    given = {"running": running, "enabled": enabled}
+    words = [key if value else f"not {key}" for key, value in real.items()]
+    return Seen(
+        all(value == given[key] for key, value in real.items()),
+        ", ".join(words),
+        hint=f"lab exec {node} -- journalctl -u {name} -n 30",
+    )
+
+
+@check("{node} listens on {socket}")
+def listening(context: Context, node: Node, socket: str) -> Seen:
+    """A process listens on the socket, written as testinfra does: tcp://3121."""
+    there = context.machine(node).host.socket(socket).is_listening
+    return Seen(there, "listening" if there else "nothing listens there")
+
+
+@check("{node} was rebooted and is up again", remember=lambda c, node: c.lab.boot(node))
+def rebooted(context: Context, node: Node, *, before: str) -> Seen:
+    """Its PID 1 is another one than before the section, and systemd says it is up."""
+    now = context.lab.boot(node)
+    if not now or now == before:
+        return Seen(False, "still the same boot" if now else "no power")
+    state = context.machine(node).run("systemctl is-system-running").stdout.strip()
+    return Seen(state in ("running", "degraded"), f"another boot, {state}")
+
+
+@check("command {command} prints "{text}"")
+def printed(context: Context, text: str, command: int = 1) -> Seen:
+    """A command of this part printed the text (only where the section is about that text)."""
+    output = context.done[command - 1].output
+    if text in output:
+        return Seen(True, "printed")
+    return Seen(False, f"it printed {output.strip()[-300:]!r}")
+
+
+@check("command {command} does not print "{text}"")
+def not_printed(context: Context, text: str, command: int = 1) -> Seen:
+    """A command of this part did not print the text."""
+    output = context.done[command - 1].output
+    return Seen(text not in output, "not printed" if text not in output else "printed")

@@ -1,0 +1,114 @@
+"""What the network lets through, tried over the network."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Literal
+
+from lab import command
+from lab.checks import Seen, check
+from lab.context import Context
+from lab.vocabulary import Node
+
+OUTSIDE = "outside"  # a place on the lab's network that is none of its machines
+
+Answer = Literal["accepted", "refused", "rejected", "silent"]
+
+# Runs on a node or outside: argv is a list of [address, port, protocol]; prints the answers.
+#   accepted  a process answers            refused  the machine was reached, nobody listens
+#   rejected  "no route to host" and such   silent   nothing came back
+# For UDP a reachable port that somebody listens on is silent too: open, as far as one can tell.
+_PROBE = """
+import errno, json, socket, sys
+def ask(address, port, protocol):
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as s:
+        s.settimeout(2)
+        try:
+            s.connect((address, port))
+            if protocol == "udp":
+                s.send(b"?"); s.recv(1)
+            return "accepted"
+        except socket.timeout:
+            return "silent"
+        except ConnectionRefusedError:
+            return "refused"
+        except OSError as e:
+            if e.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES): return "rejected"
+            raise
+print(json.dumps([ask(*a) for a in json.loads(sys.argv[1])]))
+"""
+
+
+def _ask(context: Context, source: str, asked: list[tuple[str, int, str]]) -> list[str]:
+    code = base64.b64encode(_PROBE.encode()).decode()
+    program = f"import base64;exec(base64.b64decode('{code}'))"
+    if source == OUTSIDE:
+        argv = context.lab.provider.outside(
+            context.lab.name, ["python3", "-I", "-c", program, json.dumps(asked)]
+        )
+        answers: list[str] = json.loads(command.run(argv, within=30).stdout)
+    else:
+        line = f'python3 -I -c "{program}" \'{json.dumps(asked)}\''
+        answers = json.loads(context.machine(source).run(line, check=True).stdout)
+    return answers
+
+
+def _ports(context: Context, node: str, ports: list[str], source: str) -> dict[str, str]:
+    address = context.lab.address(node)
+    asked = []
+    for port in ports:
+        number, _, protocol = port.partition("/")
+        asked.append((address, int(number), protocol or "tcp"))
+    return dict(zip(ports, _ask(context, source, asked), strict=True))
+
+
+@check("{node}'s firewall lets {ports} through")
+def ports_open(context: Context, node: Node, ports: list[str], seen_from: str = OUTSIDE) -> Seen:
+    """Each port (`3121/tcp`) is reached from elsewhere, whether or not somebody listens there."""
+    answers = _ports(context, node, ports, seen_from)
+    reached = {
+        port: answer in ("accepted", "refused") or (answer == "silent" and port.endswith("/udp"))
+        for port, answer in answers.items()
+    }
+    return Seen(
+        all(reached.values()),
+        ", ".join(f"{port} {answer}" for port, answer in answers.items()),
+        hint=f"lab exec {node} -- firewall-cmd --list-all",
+    )
+
+
+@check("{node}'s firewall keeps {ports} closed")
+def ports_closed(context: Context, node: Node, ports: list[str], seen_from: str = OUTSIDE) -> Seen:
+    """Each port (`3121/tcp`) is rejected by the firewall, tried from elsewhere."""
+    answers = _ports(context, node, ports, seen_from)
+    return Seen(
+        all(answer == "rejected" for answer in answers.values()),
+        ", ".join(f"{port} {answer}" for port, answer in answers.items()),
+    )
+
+
+@check("a connection from {source} to {to} port {port} is {outcome}")
+def connection(
+    context: Context, source: Node, to: Node, port: int, outcome: Answer
+) -> Seen:
+    """What a TCP connection between two nodes does: accepted, refused, rejected or silent."""
+    (answer,) = _ask(context, source, [(context.lab.address(to), port, "tcp")])
+    return Seen(answer == outcome, answer)
+
+
+@check("{source} pings {to}")
+def pings(context: Context, source: Node, to: Node) -> Seen:
+    """One echo request by address is answered within 2 seconds."""
+    done = context.machine(source).run(f"ping -n -c 1 -W 2 {context.lab.address(to)}")
+    return Seen(done.exit == 0, done.output.strip().splitlines()[-1] if done.output else "silent")
+
+
+@check("root on {source} logs in to {to} by ssh")
+def ssh_works(context: Context, source: Node, to: Node) -> Seen:
+    """ssh with the node's own key and a verified host key runs `hostname` there."""
+    done = context.machine(source).run(
+        f"ssh -o BatchMode=yes -o ConnectTimeout=5 {context.lab.address(to)} hostname"
+    )
+    return Seen(done.exit == 0 and done.stdout.strip() == to, done.output.strip())

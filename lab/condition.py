@@ -1,0 +1,51 @@
+"""`when:` of an adaptation: what must be true of a platform for it to apply.
+
+    pcs >= 0.10
+    family == debian
+    family == debian and pacemaker < 3.0
+
+Names are `family`, `platform` and the software in the platform's `versions:`.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+
+from packaging.version import Version
+
+from lab.model import Platform
+
+_COMPARE = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+_TERM = re.compile(r"([a-z][a-z-]*)\s*(==|!=|>=|<=|>|<)\s*([\w.-]+)")
+
+
+def holds(condition: str, platform: Platform) -> bool:
+    """Whether the condition is true of the platform. Raises ValueError if it cannot be read."""
+    return all([_term(term.strip(), platform) for term in condition.split(" and ")])
+
+
+def _term(term: str, platform: Platform) -> bool:
+    match = _TERM.fullmatch(term)
+    if not match:
+        raise ValueError(
+            f"{term!r} is not a condition: write NAME OPERATOR VALUE, such as pcs >= 0.10, "
+            "joined by `and`"
+        )
+    name, sign, value = match.groups()
+    words = {"family": platform.family, "platform": platform.name}
+    if name in words:
+        if sign not in ("==", "!="):
+            raise ValueError(f"{term!r}: {name} can be compared with == and != only")
+        return bool(_COMPARE[sign](words[name], value))
+    if name not in platform.versions:
+        valid = ", ".join([*words, *platform.versions])
+        raise ValueError(f"{term!r}: {name} is not known of {platform.name}; valid: {valid}")
+    return bool(_COMPARE[sign](Version(platform.versions[name]), Version(value)))

@@ -1,0 +1,40 @@
+"""What a check or an action is given: the lab, and what this part of a section did so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lab.machine import Machine, Result
+from lab.status import ClusterStatus
+
+if TYPE_CHECKING:
+    from lab.lab import Lab
+
+
+@dataclass
+class Context:
+    """Made anew for each part. `done`: the results of the part's commands, in order."""
+
+    lab: Lab
+    on_status: Callable[[ClusterStatus], None] = lambda status: None
+    done: list[Result] = field(default_factory=list)
+
+    def machine(self, node: str) -> Machine:
+        """The machine of a node."""
+        return self.lab.machine(node)
+
+    def asked(self) -> Machine:
+        """The machine that is asked about the cluster: a cluster node."""
+        return self.machine(next(iter(self.lab.scenario.nodes)))
+
+    def status(self) -> ClusterStatus:
+        """The cluster's state now. Raises NoStatus where the cluster does not run."""
+        status = self.lab.status()
+        self.on_status(status)
+        return status
+
+    def status_from(self, node: str) -> ClusterStatus:
+        """The cluster's state as that node's own crm_mon tells it."""
+        return self.lab.status(node)

@@ -1,0 +1,50 @@
+"""What is kept of every machine when a section failed: enough to find out why, afterwards."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.lab import Lab
+
+# file name -> command; what a machine does not have fails and leaves its message in the file
+_COMMANDS = {
+    "journal.txt": "journalctl --no-pager -o short-precise -n 5000",
+    "crm_mon.xml": "crm_mon --output-as=xml",
+    "crm_mon.txt": "crm_mon -1rfA",
+    "cib.xml": "cibadmin --query",
+    "corosync.conf": "cat /etc/corosync/corosync.conf",
+    "corosync.log": "cat /var/log/corosync/corosync.log /var/log/cluster/corosync.log 2>/dev/null",
+    "pacemaker.log": "tail -n 5000 /var/log/pacemaker/pacemaker.log",
+    "libvirt.txt": "virsh list --all; tail -n 500 /var/log/libvirt/qemu/*.log",
+    "sockets.txt": "ss -tulpn",
+    "firewall.txt": "firewall-cmd --list-all-zones",
+    "processes.txt": "ps axfo pid,ppid,lstart,stat,args",
+    "units.txt": "systemctl --no-pager --failed; systemctl --no-pager list-units",
+}
+
+
+def collect(lab: Lab, folder: str, section: str) -> Path:
+    """Write what can be had from every node into `folder`/evidence-SECTION/NODE; that folder."""
+    top = Path(folder) / f"evidence-{section}"
+    top.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda node: _node(lab, node, top / node), lab.scenario.names))
+    return top
+
+
+def _node(lab: Lab, node: str, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    machine = lab.machine(node)
+    try:
+        for name, line in _COMMANDS.items():
+            (folder / name).write_text(machine.run(line, within=20).output)
+    except LabError as error:
+        (folder / "unreachable.txt").write_text(error.message + "\n")
+    if node in lab.scenario.guests:
+        try:
+            (folder / "console.txt").write_text(lab.guests_of(node).console(node))
+        except (LabError, OSError) as error:
+            (folder / "console.txt").write_text(f"no console log: {error}\n")
+    machine.drop()

@@ -1,0 +1,225 @@
+"""A lab: a scenario's machines on a provider, what of it is on disk, and its end.
+
+The folder of a lab, <state>/labs/NAME:
+
+    lab.json        what it is: scenario file, platform, provider; the sections done
+    ssh_config …    see lab.access
+    lock            held by a process that changes the lab
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab import access, images, lock, paths, platforms, providers, status
+from lab.condition import holds
+from lab.errors import BadInput, CannotRun
+from lab.model import Guest, Platform, Scenario
+from lab.providers import Order, Provider
+from lab.scenario import load as load_scenario
+
+if TYPE_CHECKING:
+    from lab.guests import Guests
+    from lab.machine import Machine
+
+BOOT = 120.0  # seconds until a machine answers after it was given power
+Say = Callable[[str], None]
+
+
+@dataclass
+class Record:
+    """What lab.json holds. `done`: the sections that passed, in order; `runs`: results folders."""
+
+    name: str
+    scenario: str
+    platform: str
+    provider: str
+    created: float = field(default_factory=time.time)
+    done: list[str] = field(default_factory=list)
+
+
+class Lab:
+    """One lab that exists on disk, whether or not its machines run."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.name = record.name
+        self.folder = paths.labs() / record.name
+        self.access = access.Access(self.folder)
+        self._machines: dict[str, Machine] = {}
+        self._guests: dict[str, Guests] = {}
+
+    @cached_property
+    def scenario(self) -> Scenario:
+        """The scenario, read from its file."""
+        return load_scenario(Path(self.record.scenario))
+
+    @cached_property
+    def platform(self) -> Platform:
+        """What its nodes run."""
+        return platforms.load(self.record.platform)
+
+    @cached_property
+    def provider(self) -> Provider:
+        """What its machines are made of."""
+        return providers.load(self.record.provider)
+
+    # -- on disk ---------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, name: str) -> Lab:
+        """The lab of that name; BadInput lists the ones there are."""
+        file = paths.labs() / name / "lab.json"
+        try:
+            return cls(Record(**json.loads(file.read_text())))
+        except FileNotFoundError:
+            there = ", ".join(names()) or "none; `lab up SCENARIO` makes one"
+            raise BadInput(f"there is no lab {name!r}; labs: {there}") from None
+        except (ValueError, TypeError) as error:
+            raise CannotRun(
+                f"{file} is damaged: {error}", hint=f"lab down {name} removes what is left of it"
+            ) from error
+
+    @classmethod
+    def create(cls, name: str, scenario: Path, platform: str, provider: str) -> Lab:
+        """A new lab, on disk only. Written down before anything of it exists."""
+        lab = cls(Record(name, str(scenario.resolve()), platform, provider))
+        lab.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lab.save()
+        return lab
+
+    def save(self) -> None:
+        """Write lab.json, whole or not at all."""
+        draft = self.folder / "lab.json.new"
+        draft.write_text(json.dumps(vars(self.record), indent=2) + "\n")
+        os.replace(draft, self.folder / "lab.json")
+
+    # -- machines --------------------------------------------------------------------------
+
+    def up(self, say: Say = lambda line: None) -> None:
+        """Bring every machine up and wait until each can be logged in to."""
+        built = images.ensure(self.platform, say)
+        self.access.create(self.name, self.scenario, self.provider)
+        seeds = {node: self.access.seed(self.scenario, node) for node in self.scenario.nodes}
+        say(f"machines: {', '.join(self.scenario.nodes)} ({self.provider.name})")
+        self.provider.up(Order(self.name, self.scenario.nodes, seeds, built))
+        for node in self.scenario.nodes:
+            self.machine(node).await_login(BOOT)
+        ssh = self.folder / "ssh"
+        ssh.write_text(f'#!/bin/sh\nexec ssh -F "{self.access.ssh_config}" "$@"\n')
+        ssh.chmod(0o700)
+
+    def machine(self, node: str) -> Machine:
+        """The machine of a node, guests included."""
+        from lab.machine import Machine  # paramiko takes long to import
+
+        if node not in self._machines:
+            if node not in self.scenario.names:
+                raise BadInput(
+                    f"lab {self.name} has no node {node!r}; nodes: {', '.join(self.scenario.names)}"
+                )
+            self._machines[node] = Machine(node, self.access.ssh_config, self.access.known_hosts)
+        return self._machines[node]
+
+    def guests(self, host: str) -> Guests:
+        """The virtual machines on a host."""
+        from lab.guests import Guests  # needs libvirt's library
+
+        if host not in self._guests:
+            self._guests[host] = Guests(self.machine(host), self.folder / "ssh")
+        return self._guests[host]
+
+    def guests_of(self, guest: str) -> Guests:
+        """The virtual machines on the host that this guest belongs to."""
+        return self.guests(self.scenario.guests[guest].host)
+
+    def create_guest(self, name: str) -> str:
+        """Make a guest as the scenario describes it; what it runs on, in words."""
+        guest: Guest = self.scenario.guests[name]
+        return self.guests(guest.host).create(name, guest, self.access.seed(self.scenario, name))
+
+    def address(self, node: str) -> str:
+        """A node's address on the lab's network."""
+        return {**self.scenario.nodes, **self.scenario.guests}[node].address
+
+    def boot(self, node: str) -> str:
+        """Identity of a machine's current boot."""
+        return self.provider.boot(self.name, node)
+
+    def reboot(self, node: str) -> None:
+        """Type `reboot` on a machine, and see to it that it has power again."""
+        before = self.boot(node)
+        machine = self.machine(node)
+        # The answer may not make it back before the machine is gone: what counts is that it goes.
+        machine.run("systemctl reboot --no-block", within=20)
+        machine.drop()
+        self.close()
+        self.provider.await_reboot(self.name, node, before, within=BOOT)
+        machine.await_login(BOOT)
+
+    def status(self, node: str = "") -> status.ClusterStatus:
+        """The cluster's state, as crm_mon on a node (by default the first machine) prints it."""
+        new = holds("pacemaker >= 2.0.3", self.platform)
+        machine = self.machine(node or next(iter(self.scenario.nodes)))
+        return status.parse(machine.run(status.COMMAND if new else status.OLD_COMMAND).stdout)
+
+    def close(self) -> None:
+        """Drop every connection; the machines go on."""
+        for guests in self._guests.values():
+            guests.close()
+        for machine in self._machines.values():
+            machine.close()
+
+
+def names() -> list[str]:
+    """Every lab on disk, sorted."""
+    return sorted(path.parent.name for path in paths.labs().glob("*/lab.json"))
+
+
+def down(name: str) -> bool:
+    """Remove all there is of a lab, also if its folder is damaged or gone; whether there was any.
+
+    Raises LabError if something could not be removed, and says what.
+    """
+    folder = paths.labs() / name
+    found = folder.exists()
+    for provider in map(providers.load, providers.names()):
+        if name in provider.labs():
+            found = True
+            provider.down(name)
+    shutil.rmtree(folder, ignore_errors=True)
+    return found
+
+
+def everything() -> list[str]:
+    """Every lab of which anything is there: on disk or at a provider."""
+    there = {p.name for p in paths.labs().iterdir()} if paths.labs().exists() else set[str]()
+    for name in providers.names():
+        there |= providers.load(name).labs()
+    return sorted(there)
+
+
+@contextmanager
+def held(name: str, *, within: float = 0.0) -> Iterator[None]:
+    """Hold a lab against other lab processes while the block runs."""
+    with lock.hold(paths.RUN / "locks" / name, f"lab {name}", within=within):
+        yield
+
+
+def summary(lab: Lab) -> dict[str, Any]:
+    """A lab in plain data, for `lab list --json`."""
+    running = lab.provider.running(lab.name)
+    return {
+        **vars(lab.record),
+        "machines": {node: running.get(node, False) for node in lab.scenario.nodes},
+        "sections": [step.section for step in lab.scenario.steps],
+    }
