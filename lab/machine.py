@@ -11,6 +11,9 @@ The only file that knows fabric, paramiko and testinfra. They are held on a shor
 from __future__ import annotations
 
 import io
+import logging
+import socket
+import subprocess
 import threading
 import time
 from dataclasses import dataclass
@@ -28,6 +31,8 @@ from lab.errors import CommandFailed, CommandTimeout, Unreachable
 
 CONNECT = 10.0  # seconds for a connection, for a session on it, and for a log-in
 QUICK = 30.0  # seconds for what should take one
+
+logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # what it says, it raises as well
 
 
 @dataclass(frozen=True)
@@ -160,10 +165,10 @@ class Machine:
             runtime_ssh_path=str(self._ssh_config),
             overrides={"timeouts": {"connect": CONNECT}, "load_ssh_configs": True},
         )
-        connection = fabric.Connection(self.name, config=config)
+        connection = _Connection(self.name, config=config)
         try:
             link: fabric.Connection | None = connection
-            while isinstance(link, fabric.Connection):  # the way there is verified too
+            while isinstance(link, fabric.Connection):  # the hosts on the way are verified too
                 self._harden(link)
                 link = link.gateway
             connection.open()
@@ -188,6 +193,34 @@ class Machine:
             allow_agent=False,
             look_for_keys=False,
         )
+
+
+class _Connection(fabric.Connection):  # type: ignore[misc]  # fabric has no types
+    """fabric's connection, with a ProxyCommand that is a real socket.
+
+    paramiko's own reads a pipe and does not notice its end: it would wait, and spin, for a
+    whole time-out where the machine is simply not there.
+    """
+
+    def get_gateway(self) -> Any:
+        gateway = super().get_gateway()
+        if isinstance(gateway, fabric.Connection):
+            return _Connection(gateway.host, config=gateway.config)
+        return gateway
+
+    def open_gateway(self) -> Any:
+        if not isinstance(self.gateway, str):
+            return super().open_gateway()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            subprocess.Popen(
+                ["sh", "-c", f"exec {self.gateway}"],
+                stdin=theirs,
+                stdout=theirs,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        return ours
 
 
 def _close(connection: fabric.Connection) -> None:

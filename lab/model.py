@@ -105,7 +105,7 @@ class Part(Frozen):
     adapt: list[Adaptation] = []
     act: list[Uses] = []
     expect: list[Uses] = []
-    within: Seconds = 60.0
+    within: Seconds = 30.0
 
 
 class Step(Part):

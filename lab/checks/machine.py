@@ -23,11 +23,13 @@ def package_absent(context: Context, node: Node, packages: list[str]) -> Seen:
     return Seen(not there, f"installed: {', '.join(there)}" if there else "none installed")
 
 
-@check("{node} runs {software} {version}")
-def software_version(context: Context, node: Node, software: str, version: str = "") -> Seen:
-    """The software on the node is of the version that the platform's file says."""
-    expected = version or context.lab.platform.versions[software]
-    package = context.lab.platform.packages[software]
+@check("{node} has {software} in the version that the plan was made for")
+def software_version(context: Context, node: Node, software: str, package: str = "") -> Seen:
+    """The software on the node, by default its main package, has the version that the platform
+    file says: what the adaptations were chosen by.
+    """
+    expected = context.lab.platform.versions[software]
+    package = package or context.lab.platform.packages[software]
     found = context.machine(node).host.package(package)
     real = found.version.rpartition(":")[2] if found.is_installed else "not installed"
     return Seen(real.startswith(expected), f"{package} {real}")
@@ -71,7 +73,7 @@ def no_file(context: Context, node: Node, path: str) -> Seen:
     return Seen(not exists, "there" if exists else "not there")
 
 
-@check("{node}: {path} does not contain "{text}"")
+@check("{node}: {path} does not contain '{text}'")
 def file_lacks(context: Context, node: Node, path: str, text: str) -> Seen:
     """The file does not contain the text (yet)."""
     content = context.machine(node).host.file(path).content_string
@@ -130,7 +132,7 @@ def rebooted(context: Context, node: Node, *, before: str) -> Seen:
     return Seen(state in ("running", "degraded"), f"another boot, {state}")
 
 
-@check("command {command} prints "{text}"")
+@check("command {command} prints '{text}'")
 def printed(context: Context, text: str, command: int = 1) -> Seen:
     """A command of this part printed the text (only where the section is about that text)."""
     output = context.done[command - 1].output
@@ -139,7 +141,7 @@ def printed(context: Context, text: str, command: int = 1) -> Seen:
     return Seen(False, f"it printed {output.strip()[-300:]!r}")
 
 
-@check("command {command} does not print "{text}"")
+@check("command {command} does not print '{text}'")
 def not_printed(context: Context, text: str, command: int = 1) -> Seen:
     """A command of this part did not print the text."""
     output = context.done[command - 1].output

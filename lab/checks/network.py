@@ -22,21 +22,25 @@ Answer = Literal["accepted", "refused", "rejected", "silent"]
 _PROBE = """
 import errno, json, socket, sys
 def ask(address, port, protocol):
+    # Several tries: a kernel answers with few "unreachable" messages a second.
     kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
-    with socket.socket(socket.AF_INET, kind) as s:
-        s.settimeout(2)
-        try:
-            s.connect((address, port))
-            if protocol == "udp":
-                s.send(b"?"); s.recv(1)
-            return "accepted"
-        except socket.timeout:
-            return "silent"
-        except ConnectionRefusedError:
-            return "refused"
-        except OSError as e:
-            if e.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES): return "rejected"
-            raise
+    for _ in range(4):
+        with socket.socket(socket.AF_INET, kind) as s:
+            s.settimeout(1)
+            try:
+                s.connect((address, port))
+                if protocol == "udp":
+                    s.send(b"?"); s.recv(1)
+                return "accepted"
+            except socket.timeout:
+                continue
+            except ConnectionRefusedError:
+                return "refused"
+            except OSError as e:
+                if e.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES):
+                    return "rejected"
+                raise
+    return "silent"
 print(json.dumps([ask(*a) for a in json.loads(sys.argv[1])]))
 """
 

@@ -34,8 +34,8 @@ class Podman:
 
     def up(self, order: Order) -> None:
         with lock.hold(LOCK, "podman", within=120):
-            cgroups.enter()
             network.create(order.lab, order.machines)
+            cgroups.enter()  # after it: a mount namespace sees what was shared before it was made
             image = _import(order.images)
         with lock.hold(LOCK, "podman", within=120, shared=True):
             there = self.running(order.lab)
@@ -67,7 +67,11 @@ class Podman:
         if order.machines[node].hypervisor:
             mounts += ["--volume", f"{order.images.folder}:/srv/images:ro"]
         wire = [f"--network=ns:{network.namespace(order.lab, node)}"]
-        _podman([*run, *labels, *kind, *_limits(), *wire, *mounts, image, "/sbin/init"])
+        try:
+            _podman([*run, *labels, *kind, *_limits(), *wire, *mounts, image, "/sbin/init"])
+        except BaseException:  # a container that never started must not be taken for a machine
+            _podman(["rm", "--force", "--time=0", _name(order.lab, node)], check=False)
+            raise
 
     def down(self, lab: str) -> None:
         with lock.hold(LOCK, "podman", within=120):
@@ -166,7 +170,9 @@ def _limits() -> list[str]:
     _, processes = resource.getrlimit(resource.RLIMIT_NPROC)
     many = 1 << 20
     files = many if files == resource.RLIM_INFINITY else files
-    processes = many if processes == resource.RLIM_INFINITY else processes
+    # podman lowers its own limit of processes before it starts a container, to a number that
+    # depends on its version: well below what any machine gives root is always allowed.
+    processes = 32768 if processes == resource.RLIM_INFINITY else min(processes, 32768)
     limits = [f"--ulimit=nofile={files}:{files}", f"--ulimit=nproc={processes}:{processes}"]
     # Where the pids controller belongs to cgroup v1, podman's default limit cannot be set.
     return [*limits, "--pids-limit=-1"]

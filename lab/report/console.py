@@ -134,7 +134,7 @@ class Console:
         if event.secret:
             self._line("  ", f"(reads the secret {event.secret})", _DIM)
         if not event.omitted:
-            self._live.running("  running")
+            self._live.running("running")
 
     def _command_ended(self, event: CommandEnded) -> None:
         lines = lines_of(event.output)
@@ -184,7 +184,7 @@ class Console:
         match event:
             case Progress():
                 self._line("", one_line(event.text))
-                self._live.running("  working")
+                self._live.running("working")
             case Acted():
                 self._line("» ", f"{one_line(event.text)} ({duration(event.seconds)})", "", "bold")
                 for line in lines_of(event.problem):

@@ -17,7 +17,6 @@ from lab.events import (
     StepEnded,
     StepStarted,
     Verdict,
-    Waiting,
 )
 from lab.report.text import Failure, failure_in, one_line, plain
 from lab.report.transcript import told
@@ -63,8 +62,6 @@ class JUnit:
     def __call__(self, event: Event) -> None:
         """Keep what the file needs of one event."""
         match event:
-            case Waiting():
-                return
             case RunStarted():
                 self._run = event
                 for number in event.sections:

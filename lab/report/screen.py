@@ -87,7 +87,7 @@ class LiveLine:
 
     def running(self, what: str) -> None:
         """Say that `what` goes on, and for how long already."""
-        self._show(_Running(one_line(what), self._clock))
+        self._show(_Running(what, self._clock))
 
     def waiting(self, event: Waiting) -> None:
         """Say what is awaited."""
@@ -112,10 +112,10 @@ class LiveLine:
 
 def _fit(what: str, seen: str, tail: str, width: int) -> Text:
     """The three on one line: `tail` always whole, the others shortened as need be."""
-    room = max(0, width - 1 - Text(tail).cell_len)
+    # Less than the width: a terminal echoes Ctrl-C as ^C behind it, and if that flowed over to
+    # the next row, the line could not be taken away any more.
+    room = max(0, width - 3 - Text(tail).cell_len)
     first, second = Text(what, style="cyan"), Text(seen, style="dim")
     first.truncate(max(room - second.cell_len, room * 6 // 10), overflow="ellipsis")
     second.truncate(room - first.cell_len, overflow="ellipsis")
-    line = Text.assemble(first, second, (tail, "cyan"))
-    line.no_wrap = True
-    return line
+    return Text.assemble(first, second, (tail, "cyan"))

@@ -106,8 +106,8 @@ class Summary:
 
     def _print_failure(self, screen: Screen, bad: StepEnded) -> None:
         screen.print()
-        first = Text(f"First {'failure' if bad.verdict == 'failed' else 'error'}: ", style="bold")
-        screen.print(first.append(f"{bad.section}  {one_line(bad.title)}"), soft_wrap=True)
+        kind = "failure" if bad.verdict == "failed" else "error"
+        say(screen, f"First {kind}: ", f"{bad.section}  {one_line(bad.title)}", lead_style="bold")
         failure = self._failures.get(bad.section)
         found = [("expected", failure.expected), ("seen", failure.seen)] if failure else []
         if failure and failure.hint:

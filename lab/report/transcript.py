@@ -19,7 +19,6 @@ from lab.events import (
     RunStarted,
     StepEnded,
     StepStarted,
-    Waiting,
 )
 from lab.report.text import WORDS, duration, exit_status, lines_of, notes, one_line, plain, typed
 
@@ -37,8 +36,6 @@ class Transcript:
 
     def __call__(self, event: Event) -> None:
         """Write one event down."""
-        if isinstance(event, Waiting):
-            return
         if isinstance(event, StepStarted):
             self._since = event.at
         self._file.writelines(f"{line}\n" for line in told(event, self._since))
@@ -61,7 +58,7 @@ class Transcript:
 
 
 def told(event: Event, since: float = 0.0) -> list[str]:
-    """The transcript's lines of one event; `since` is when its section began."""
+    """The transcript's lines of one event, none for Waiting; `since`: when its section began."""
     match event:
         case RunStarted():
             return _run_started(event)

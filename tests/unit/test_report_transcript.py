@@ -1,0 +1,124 @@
+"""The transcript: complete, in order, on disk after each event."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from lab import events as e
+from lab.report.transcript import Transcript
+
+AT = datetime(2026, 3, 1, 14, 5, 6).timestamp()
+SECTION = "4.3.2"
+
+
+def command_ended(output: str, exit: int | None = 0, problem: str = "") -> e.CommandEnded:
+    return e.CommandEnded(
+        section=SECTION,
+        node="guest1",
+        text="x",
+        exit=exit,
+        expected=(0,),
+        output=output,
+        seconds=2.14,
+        problem=problem,
+        at=AT,
+    )
+
+
+def written(path: Path, *happened: e.Event) -> list[str]:
+    with Transcript(path) as report:
+        for event in happened:
+            report(event)
+    return path.read_text(encoding="utf-8").split("\n")
+
+
+def test_everything_of_a_section(tmp_path: Path) -> None:
+    lines = written(
+        tmp_path / "new" / "transcript.txt",
+        e.StepStarted(section=SECTION, title="Integrate as Guest Node", at=AT - 10),
+        e.CommandStarted(
+            section=SECTION,
+            node="guest1",
+            text="pcs host auth h",
+            adapted=True,
+            book=("pcs cluster auth h",),
+            why="renamed since",
+            secret="hacluster",
+            at=AT,
+        ),
+        command_ended("".join(f"line {n}\n" for n in range(40))),
+        e.CommandStarted(
+            section=SECTION, node="guest1", text="", omitted=True, book=("old",), why="gone", at=AT
+        ),
+        e.Waiting(section=SECTION, what="NEVER", seen="NEVER", left=1),
+        e.ClusterChanged(section=SECTION, changes=("a → b", "c → d"), at=AT + 2.3),
+        e.Acted(section=SECTION, text="rebooted h", seconds=3.2, at=AT),
+        e.Checked(
+            section=SECTION,
+            what="w",
+            seen="one\ntwo",
+            verdict="failed",
+            waited=4,
+            hint="try",
+            at=AT,
+        ),
+        e.EvidenceCollected(section=SECTION, folder="/somewhere", at=AT),
+        e.StepEnded(
+            section=SECTION, title="t", verdict="failed", cluster=3, problem="not so", at=AT
+        ),
+    )
+    assert lines[1:] == [
+        "=" * 78,
+        "4.3.2  Integrate as Guest Node",
+        "=" * 78,
+        "14:05:06 [root@guest1 ~]# pcs host auth h",
+        "         instead of: pcs cluster auth h",
+        "         because: renamed since",
+        "         (reads the secret hacluster)",
+        *(f"    line {n}" for n in range(40)),
+        "14:05:06 exit status 0, 2.1 s",
+        "14:05:06 left out: old",
+        "         because: gone",
+        "14:05:08 +12.3s cluster: a → b",
+        "14:05:08 +12.3s cluster: c → d",
+        "14:05:06 » rebooted h (3.2 s)",
+        "14:05:06 FAIL w (4.0 s)",
+        "         seen: one",
+        "               two",
+        "         hint: try",
+        "14:05:06 evidence of 4.3.2: /somewhere",
+        "14:05:06 4.3.2 failed: cluster 3.0 s, harness 0.0 s, 0 verbatim, 0 adapted",
+        "14:05:06   not so",
+        "",
+    ]
+
+
+def test_each_event_is_on_disk_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "transcript.txt"
+    report = Transcript(path)
+    report(e.Progress(text="bringing up example-host", at=AT))
+    assert path.read_text() == "14:05:06 bringing up example-host\n"
+    report(command_ended("half\n", exit=None, problem="did not end within 9 s"))
+    assert path.read_text().endswith("    half\n14:05:06 did not end within 9 s, 2.1 s\n")
+    report.close()
+
+
+def test_a_second_run_is_appended(tmp_path: Path) -> None:
+    path = tmp_path / "transcript.txt"
+    written(path, e.Progress(text="first", at=AT))
+    assert written(path, e.RunEnded(verdict="passed", seconds=100, at=AT)) == [
+        "14:05:06 first",
+        "14:05:06 run passed after 1 min 40 s",
+        "",
+    ]
+
+
+def test_an_output_that_is_no_text_does_not_stop_it(tmp_path: Path) -> None:
+    lines = written(tmp_path / "t", command_ended("\udcff \x1b[1mbold\x1b[0m\x00 10%\r20%\n", 1))
+    assert lines == [
+        "    \ufffd bold 10%",
+        "    20%",
+        "14:05:06 exit status 1 (expected 0), 2.1 s",
+        "",
+    ]
