@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import access, images, lock, paths, platforms, providers, status
 from lab.condition import holds
-from lab.errors import BadInput, CannotRun
+from lab.errors import BadInput, CannotRun, Unreachable
 from lab.model import Guest, Platform, Scenario
 from lab.providers import Order, Provider
 from lab.scenario import load as load_scenario
@@ -160,8 +160,8 @@ class Lab:
         before = self.boot(node)
         machine = self.machine(node)
         # The answer may not make it back before the machine is gone: what counts is that it goes.
-        machine.run("systemctl reboot --no-block", within=20)
-        machine.drop()
+        with suppress(Unreachable):
+            machine.run("systemctl reboot --no-block", within=20)
         self.close()
         self.provider.await_reboot(self.name, node, before, within=BOOT)
         machine.await_login(BOOT)
@@ -170,7 +170,8 @@ class Lab:
         """The cluster's state, as crm_mon on a node (by default the first machine) prints it."""
         new = holds("pacemaker >= 2.0.3", self.platform)
         machine = self.machine(node or next(iter(self.scenario.nodes)))
-        return status.parse(machine.run(status.COMMAND if new else status.OLD_COMMAND).stdout)
+        done = machine.run(status.COMMAND if new else status.OLD_COMMAND)
+        return status.parse(done.stdout or done.stderr)
 
     def close(self) -> None:
         """Drop every connection; the machines go on."""
