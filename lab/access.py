@@ -81,9 +81,9 @@ class Access:
 
     def _known_hosts(self, scenario: Scenario) -> str:
         lines = []
-        for name, node in {**scenario.nodes, **scenario.guests}.items():
+        for name in scenario.names:
             kind, key, *_ = self._public(self.folder / "keys" / name / "host").split()
-            lines.append(f"{name},{node.address} {kind} {key}\n")
+            lines.append(f"{name},{scenario.address(name)} {kind} {key}\n")
         return "".join(lines)
 
     def _config(self, lab: str, scenario: Scenario, provider: Provider) -> str:

@@ -1,0 +1,136 @@
+"""The command line: parses, calls, prints. Everything else is imported when it is needed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from lab import __version__
+from lab.errors import EXIT_INTERRUPTED, BadInput, LabError
+
+EPILOG = """\
+exit status: 0 all is well, 1 a section or command failed, 2 bad input,
+3 this machine or its state does not allow it (see `lab doctor`), 130 interrupted
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options = parser().parse_args(given)
+        status: int = options.run(options)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        _complain("interrupted", "what is there stays: lab list shows it, lab down removes it")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except LabError as error:
+        _complain(error.message, error.hint)
+        return error.exit_code
+    except OSError as error:
+        if error.errno is None:
+            raise
+        place = f" ({error.filename})" if error.filename else ""
+        _complain(f"{error.strerror}{place}", "lab down removes what is there of a lab")
+        return 3
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(message, hint=f"{self.prog} --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole grammar of the command line."""
+    top = _Parser(
+        prog="lab",
+        description='The book "Pacemaker Remote: Scaling High Availability Clusters", executable.',
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"lab {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True, dest="command")
+
+    def command(name: str, about: str, *, json: bool = False) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=about, description=about)
+        made.set_defaults(run=_commands(name))
+        if json:
+            made.add_argument("--json", action="store_true", help="print JSON, for scripts")
+        return made
+
+    up = command("up", "bring a scenario's lab up and run its sections")
+    up.add_argument("scenario", metavar="SCENARIO", help="a scenario's name or a YAML file")
+    up.add_argument("--name", default="", help="the lab's name (default: the scenario's)")
+    up.add_argument("--platform", default="", help="what the nodes run (default: debian-12)")
+    up.add_argument("--provider", default="", help="what machines are made of (default: podman)")
+    up.add_argument("--until", default="", metavar="SECTION", help="stop after this section")
+    up.add_argument("--keep-going", action="store_true", help="go on after a failed section")
+
+    down = command("down", "remove a lab with everything that belongs to it")
+    down.add_argument("lab", nargs="?", default="", metavar="NAME", help="default: the only lab")
+    down.add_argument("--all", action="store_true", help="every lab there is")
+
+    command("list", "the labs that there are, and the scenarios", json=True)
+
+    show = command("show", "a scenario's plan: what will be typed where; runs nothing", json=True)
+    show.add_argument("scenario", metavar="SCENARIO")
+    show.add_argument("--platform", default="debian-12")
+
+    status = command("status", "a lab's machines and cluster at a glance", json=True)
+    status.add_argument("lab", nargs="?", default="", metavar="NAME", help="default: the only lab")
+
+    ssh = command("ssh", "log in to a node")
+    ssh.add_argument("node", metavar="NODE")
+    ssh.add_argument("--name", default="", help="the lab (default: the only one)")
+
+    run = command("exec", "run a command on a node: lab exec NODE -- COMMAND")
+    run.add_argument("node", metavar="NODE")
+    run.add_argument("--name", default="", help="the lab (default: the only one)")
+    run.add_argument("argv", nargs="+", metavar="COMMAND")
+
+    config = command("ssh-config", "print the path of a lab's OpenSSH config")
+    config.add_argument("lab", nargs="?", default="", metavar="NAME", help="default: the only lab")
+
+    doctor = command("doctor", "what this machine lacks, why it matters, how to get it", json=True)
+    doctor.add_argument("--fix", action="store_true", help="install what can be installed")
+
+    words = command("words", "the checks and actions that a scenario can use")
+    words.add_argument("word", nargs="?", default="", metavar="WORD", help="only this one")
+
+    completion = command("completion", "print a shell's completion script")
+    completion.add_argument("shell", choices=["bash", "zsh", "tcsh"])
+    return top
+
+
+def _commands(name: str) -> Callable[[argparse.Namespace], int]:
+    """The function of a command, found and imported only when it is called."""
+
+    def run(options: argparse.Namespace) -> int:
+        from lab import commands
+
+        return int(getattr(commands, name.replace("-", "_") + "_")(options))
+
+    return run
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _complain(message: str, hint: str = "") -> None:
+    print(f"lab: {message}", file=sys.stderr)
+    if hint:
+        print(f"  try: {hint}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab.machine import Machine, Result
 from lab.status import ClusterStatus
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # to import these takes long, and a plan does not need them
     from lab.lab import Lab
+    from lab.machine import Machine, Result
 
 
 @dataclass

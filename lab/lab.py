@@ -149,7 +149,7 @@ class Lab:
 
     def address(self, node: str) -> str:
         """A node's address on the lab's network."""
-        return {**self.scenario.nodes, **self.scenario.guests}[node].address
+        return self.scenario.address(node)
 
     def boot(self, node: str) -> str:
         """Identity of a machine's current boot."""

@@ -215,8 +215,8 @@ class _Connection(fabric.Connection):  # type: ignore[misc]  # fabric has no typ
         with theirs:
             subprocess.Popen(
                 ["sh", "-c", f"exec {self.gateway}"],
-                stdin=theirs,
-                stdout=theirs,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )

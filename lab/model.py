@@ -140,6 +140,11 @@ class Scenario(Frozen):
         """Every node's name: machines first, then guests."""
         return [*self.nodes, *self.guests]
 
+    def address(self, node: str) -> str:
+        """A node's address on the lab's network."""
+        found = self.nodes.get(node) or self.guests[node]
+        return found.address
+
 
 class Repository(Frozen):
     """The local package repository: what nodes can install without a network."""

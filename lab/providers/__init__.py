@@ -70,6 +70,7 @@ class Provider(Protocol):
         """A command line that runs `argv` on the lab's network, but on none of its machines."""
 
 
+DEFAULT = "podman"
 _PROVIDERS = {"podman": "lab.providers.podman:Podman"}
 
 

@@ -1,0 +1,176 @@
+"""Bring a scenario up: the lab, its machines, the sections that are not done yet, the results."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import paths, platforms, providers
+from lab import scenario as scenarios
+from lab.errors import BadInput, CannotRun
+from lab.events import Listener, Progress, RunStarted, Verdict
+from lab.lab import Lab, held
+from lab.lab import names as lab_names
+from lab.model import NAME
+from lab.report.junit import JUnit
+from lab.report.results import Results
+from lab.report.transcript import Transcript
+from lab.runner import Runner
+from lab.scenario import PlannedStep
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the caller asked for. An empty name or platform or provider means the default."""
+
+    scenario: str
+    name: str = ""
+    platform: str = ""
+    provider: str = ""
+    until: str = ""
+    keep_going: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it ended; `results` is the run's folder, `left` the sections still to do."""
+
+    verdict: Verdict
+    name: str
+    results: Path
+    left: tuple[str, ...]
+
+
+def up(wish: Wish, listener: Listener) -> Outcome:
+    """Do what is not done yet of the wished scenario. See README for what is written where."""
+    with opened(wish, listener) as run:
+        steps = run.remaining(wish.until)
+        verdict = run.runner.run(steps, keep_going=wish.keep_going)
+    left = tuple(s.section for s in run.plan if s.section not in run.lab.record.done)
+    return Outcome(verdict, run.lab.name, run.results, left)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A lab that is up, and a runner for it that reports to everybody who should know."""
+
+    lab: Lab
+    plan: list[PlannedStep]
+    runner: Runner
+    results: Path
+
+    def remaining(self, until: str = "") -> list[PlannedStep]:
+        """The sections not done yet, up to and including `until`."""
+        steps = self.plan
+        if until:
+            steps = steps[: [s.section for s in steps].index(until) + 1]
+        return [step for step in steps if step.section not in self.lab.record.done]
+
+
+@contextmanager
+def opened(wish: Wish, listener: Listener) -> Iterator[Run]:
+    """The wished lab with its machines up, held against other processes for the block."""
+    path = scenarios.find(wish.scenario)
+    scenario = scenarios.load(path)
+    platform = platforms.load(wish.platform or platforms.DEFAULT)
+    plan = scenarios.plan(scenario, platform)
+    sections = [step.section for step in plan]
+    if wish.until and wish.until not in sections:
+        raise BadInput(
+            f"{path.stem} has no section {wish.until!r}; sections: {', '.join(sections)}"
+        )
+    name = wish.name or path.stem
+    _check_name(name)
+    with held(name), ExitStack() as stack:
+        lab = _lab(name, path, wish)
+        stack.callback(lab.close)
+        if wish.platform == "" and lab.platform != platform:
+            plan = scenarios.plan(scenario, lab.platform)
+        results = _results_folder(name, path.stem)
+        listeners: list[Listener] = [
+            listener,
+            stack.enter_context(Transcript(results / "transcript.txt")),
+            stack.enter_context(Results(results / "results.jsonl")),
+            stack.enter_context(JUnit(results / "junit.xml")),
+        ]
+
+        def tell(text: str) -> None:
+            for one in listeners:
+                one(Progress(text=text))
+
+        run = Run(lab, plan, Runner(lab, listeners, str(results)), results)
+        for one in listeners:
+            one(
+                RunStarted(
+                    lab=name,
+                    scenario=path.stem,
+                    title=f"{scenario.chapter}  {scenario.title}",
+                    platform=lab.platform.name,
+                    provider=lab.provider.name,
+                    sections=tuple(s.section for s in run.remaining(wish.until)),
+                )
+            )
+        lab.up(tell)
+        if lab.record.done:
+            tell(f"sections done earlier: {', '.join(lab.record.done)}")
+        yield run
+
+
+def _lab(name: str, path: Path, wish: Wish) -> Lab:
+    """The lab of that name, new or as it is, if it is one of this scenario."""
+    if name not in lab_names():
+        return Lab.create(
+            name, path, wish.platform or platforms.DEFAULT, wish.provider or providers.DEFAULT
+        )
+    lab = Lab.open(name)
+    there = lab.record
+    for what, asked, real in (
+        ("scenario", path.stem, Path(there.scenario).stem),
+        ("platform", wish.platform or there.platform, there.platform),
+        ("provider", wish.provider or there.provider, there.provider),
+    ):
+        if asked != real:
+            raise BadInput(
+                f"a lab {name!r} is there already, with {what} {real}, not {asked}",
+                hint=f"give the new one another --name, or remove that one: lab down {name}",
+            )
+    if there.scenario != str(path.resolve()):
+        lab.record.scenario = str(path.resolve())
+        lab.save()
+    gone = [node for node in lab.scenario.nodes if node not in lab.provider.running(name)]
+    if gone and there.done:
+        raise CannotRun(
+            f"lab {name} had done {len(there.done)} sections, but its machine "
+            f"{', '.join(gone)} is gone",
+            hint=f"start over: lab down {name}, then lab up",
+        )
+    return lab
+
+
+def _check_name(name: str) -> None:
+    if not re.match(NAME, name):
+        raise BadInput(
+            f"{name!r} cannot name a lab: use small letters, digits and hyphens, 42 at most"
+        )
+
+
+def _results_folder(name: str, scenario: str) -> Path:
+    """A new folder for this run, and `latest` beside it pointing to it."""
+    top = paths.results() / name
+    stamp = time.strftime("%Y-%m-%dT%H-%M-%S")
+    folder = top / f"{stamp}-{scenario}"
+    number = 1
+    while folder.exists():
+        number += 1
+        folder = top / f"{stamp}-{scenario}-{number}"
+    folder.mkdir(parents=True)
+    draft = top / f".latest-{os.getpid()}"
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(folder.name)
+    draft.replace(top / "latest")
+    return folder
