@@ -38,6 +38,9 @@ def shut_down_guest(context: Context, guest: Node, within: int = 120) -> str:
 
 @action("run {command} on {node}")
 def run(context: Context, node: Node, command: str) -> str:
-    """Run a command that is none of the book's: to bring about a state that the book shows."""
-    context.machine(node).run(command, within=120, check=True)
+    """Run a command that the book does not print: it names a tool, or shows a state to be in.
+
+    Its result counts as a command of this part for checks such as `answers`.
+    """
+    context.done.append(context.machine(node).run(command, within=120, check=True))
     return f"on {node}: {command}"

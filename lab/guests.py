@@ -63,8 +63,14 @@ class Guests:
 
     def state(self, name: str) -> str:
         """As `virsh list --all` has it, or "undefined"."""
-        domain = self._domain(name)
-        return "undefined" if domain is None else _STATES.get(domain.state()[0], "unknown")
+        try:
+            domain = self._domain(name)
+            return "undefined" if domain is None else _STATES.get(domain.state()[0], "unknown")
+        except libvirt.libvirtError as error:
+            # VirtualDomain undefines a domain before it creates it: it may go while we look.
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                return "undefined"
+            raise CommandFailed(f"libvirtd on {self._host.name}: {error}") from error
 
     def process(self, name: str) -> str:
         """The QEMU process: its PID and start time, '' if there is none."""

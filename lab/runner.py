@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from lab import evidence
@@ -102,8 +103,9 @@ class Runner:
 
     def _part(self, part: PlannedPart) -> None:
         context = Context(self.lab, self._notice)
+        deadline = Deadline(part.within)
         for use in part.before:
-            self._check(use, context, {}, Deadline(0), phase="before")
+            self._check(use, context, {}, deadline, phase="before")
         memory = {
             number: use.word.remember(context, **use.arguments)
             for number, use in enumerate(part.expect)
@@ -186,6 +188,7 @@ class Runner:
             return seen
 
         def waiting(seen: Seen, left: float) -> None:
+            self._glance()
             self._emit(Waiting(section=self._section, what=use.text, seen=seen.text, left=left))
 
         verdict: Verdict
@@ -207,8 +210,15 @@ class Runner:
             )
         )
         if verdict != "passed":
-            late = f" within {deadline.seconds:.0f} s" if phase == "expect" else " beforehand"
+            when = "" if phase == "expect" else " beforehand"
+            late = f"{when} within {deadline.seconds:.0f} s"
             raise Stop(verdict, f"expected{late}: {use.text}; seen: {seen.text}")
+
+    def _glance(self) -> None:
+        """Look at the cluster beside what is awaited, so that its changes are all on record."""
+        if self._last.nodes:
+            with suppress(LabError):
+                self._notice(self.lab.status())
 
     def _notice(self, status: ClusterStatus) -> None:
         changes = status.changes_since(self._last)

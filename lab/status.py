@@ -110,12 +110,14 @@ class ClusterStatus:
             changes.append(f"DC: {before.dc or 'none'} → {self.dc or 'none'}")
         if self.quorum != before.quorum:
             changes.append("quorum gained" if self.quorum else "quorum lost")
-        for old, new in ((before.nodes, self.nodes), (before.resources, self.resources)):
-            for name in [*old, *(n for n in new if n not in old)]:
-                was = old[name].text if name in old else "absent"
-                now = new[name].text if name in new else "absent"
-                if was != now:
-                    changes.append(f"{name}: {was} → {now}")
+        old = {f"node {n}": s.text for n, s in before.nodes.items()}
+        old |= {n: s.text for n, s in before.resources.items()}
+        new = {f"node {n}": s.text for n, s in self.nodes.items()}
+        new |= {n: s.text for n, s in self.resources.items()}
+        for name in dict.fromkeys([*old, *new]):
+            was, now = old.get(name, "absent"), new.get(name, "absent")
+            if was != now:
+                changes.append(f"{name}: {was} → {now}")
         was_failed = {(a.key, a.node) for a in before.failed}
         now_failed = {(a.key, a.node) for a in self.failed}
         changes += [f"failed: {a.text}" for a in self.failed if (a.key, a.node) not in was_failed]
