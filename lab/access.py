@@ -16,12 +16,13 @@ import os
 import secrets
 import tarfile
 from pathlib import Path
+from typing import get_args
 
 from lab import command
-from lab.model import Scenario
+from lab.model import Scenario, Secret
 from lab.providers import PREFIX, Provider
 
-SECRETS = ("hacluster",)  # the user that pcs authenticates nodes as
+SECRETS: tuple[str, ...] = get_args(Secret)
 
 
 class Access:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
+from lab.deadline import Deadline, wait_for
 from lab.errors import CannotRun, CommandFailed, CommandTimeout
 
 
@@ -39,15 +43,17 @@ def run(
         raise CannotRun(
             f"the program {argv[0]} is not installed", hint="run: lab doctor --fix"
         ) from error
+    except OSError as error:
+        raise CannotRun(f"the program {argv[0]} cannot be run: {error.strerror}") from error
     try:
         out, err = _talk(process, stdin, within, on_line)
-    except subprocess.TimeoutExpired as error:
-        raise CommandTimeout(
-            f"{argv[0]} did not end within {within:.0f} s: {' '.join(argv)}"
-        ) from error
-    finally:
-        if process.poll() is None:
-            _end(process)
+    except BaseException as error:
+        _end(process)
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise CommandTimeout(
+                f"{argv[0]} did not end within {within:g} s: {' '.join(argv)}"
+            ) from error
+        raise
     done = subprocess.CompletedProcess(argv, process.returncode, out, err)
     if check and process.returncode:
         tail = "\n".join((err or out).strip().splitlines()[-15:])
@@ -68,41 +74,48 @@ def _talk(
     if on_line is None:
         out, err = process.communicate(data, timeout=within)
         return out.decode(errors="replace"), err.decode(errors="replace")
-    assert process.stdin is not None
-    assert process.stdout is not None
-    # A timer ends the group, which ends the loop below: reading lines has no timeout itself.
-    process.stdin.write(data)
-    process.stdin.close()
-    previous = signal.signal(signal.SIGALRM, _alarm)
-    signal.setitimer(signal.ITIMER_REAL, within)
+    # Reading has no timeout itself, so a thread does it; it ends with the group.
+    read: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    threading.Thread(target=_pump, args=(process, data, read), daemon=True).start()
+    deadline = Deadline(within)
     lines: list[str] = []
     try:
-        for raw in process.stdout:
-            line = raw.decode(errors="replace").rstrip("\n")
+        while (line := read.get(timeout=deadline.left)) is not None:
             lines.append(line)
             on_line(line)
-        process.wait()
-    except TimeoutError as error:
+    except queue.Empty as error:
         raise subprocess.TimeoutExpired(process.args, within) from error
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+    process.wait(deadline.left)
     return "\n".join(lines), ""
 
 
-def _alarm(_signal: int, _frame: object) -> None:
-    raise TimeoutError
+def _pump(
+    process: subprocess.Popen[bytes], data: bytes, read: queue.SimpleQueue[str | None]
+) -> None:
+    """Give it its input and put each line of its output into `read`, then None."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with suppress(BrokenPipeError):  # it may end without having read all of it
+        process.stdin.write(data)
+        process.stdin.close()
+    for raw in process.stdout:
+        read.put(raw.decode(errors="replace").rstrip("\n"))
+    read.put(None)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End the whole group: politely first, since mmdebstrap then undoes its mounts."""
     for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 10.0)):
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
-        except ProcessLookupError:
-            return
-        try:
-            process.wait(patience)
-            return
-        except subprocess.TimeoutExpired:
-            continue
+            wait_for(lambda: _gone(process), bool, Deadline(patience))
+
+
+def _gone(process: subprocess.Popen[bytes]) -> bool:
+    """Whether nothing of its group is left; its first process may end before the others."""
+    process.poll()
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return True
+    return False

@@ -12,9 +12,11 @@ from __future__ import annotations
 import operator
 import re
 
-from packaging.version import Version
+from typing import get_args
 
-from lab.model import Platform
+from packaging.version import InvalidVersion, Version
+
+from lab.model import Family, Platform
 
 _COMPARE = {
     "==": operator.eq,
@@ -29,7 +31,8 @@ _TERM = re.compile(r"([a-z][a-z-]*)\s*(==|!=|>=|<=|>|<)\s*([\w.-]+)")
 
 def holds(condition: str, platform: Platform) -> bool:
     """Whether the condition is true of the platform. Raises ValueError if it cannot be read."""
-    return all([_term(term.strip(), platform) for term in condition.split(" and ")])
+    terms = [_term(term.strip(), platform) for term in condition.split(" and ")]
+    return all(terms)  # each one was read, also after a false one
 
 
 def _term(term: str, platform: Platform) -> bool:
@@ -44,8 +47,14 @@ def _term(term: str, platform: Platform) -> bool:
     if name in words:
         if sign not in ("==", "!="):
             raise ValueError(f"{term!r}: {name} can be compared with == and != only")
+        if name == "family" and value not in get_args(Family):
+            raise ValueError(f"{term!r}: families: {', '.join(get_args(Family))}")
         return bool(_COMPARE[sign](words[name], value))
     if name not in platform.versions:
         valid = ", ".join([*words, *platform.versions])
         raise ValueError(f"{term!r}: {name} is not known of {platform.name}; valid: {valid}")
-    return bool(_COMPARE[sign](Version(platform.versions[name]), Version(value)))
+    try:
+        wanted = Version(value)
+    except InvalidVersion as error:
+        raise ValueError(f"{term!r}: {value} is not a version") from error
+    return bool(_COMPARE[sign](Version(platform.versions[name]), wanted))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ def parse_seconds(value: object) -> float:
 
     Raises ValueError for anything else.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
         return float(value)
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min)", str(value))
     if not match:
@@ -48,7 +49,7 @@ def wait_for(
     look: Callable[[], T],
     enough: Callable[[T], bool],
     deadline: Deadline,
-    progress: Callable[[T, float], None] = lambda seen, left: None,
+    progress: Callable[[T, float], None] = lambda _seen, _left: None,
 ) -> T:
     """Look again and again until it is `enough` or the deadline passes; the last thing seen.
 

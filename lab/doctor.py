@@ -10,13 +10,12 @@ Nothing here prints; the command line does.
 from __future__ import annotations
 
 import os
-import platform as python_platform
+import platform as machine
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from lab import command, images, kvm, paths, platforms
 from lab.errors import CannotRun, CommandFailed, LabError
@@ -42,6 +41,30 @@ PROGRAMS = {
     "umount": ("mount", "namespaces are removed by unmounting them"),
 }
 
+# everything else -> why lab needs or wants it, and how to get it
+REASONS = {
+    "Linux": ("it makes namespaces and containers of the Linux kernel", "use a Linux machine"),
+    "root": ("it makes namespaces and containers", "run it as root, or with sudo"),
+    "Python 3.11": ("it is written for 3.11 and later", "install one, then run setup.sh"),
+    "disk space": (
+        f"an image build takes up to {images.ROOM >> 20} MiB",
+        "free some room, or set LAB_CACHE to a folder on another disk",
+    ),
+    "/run": ("sockets, namespaces and locks are kept there", "make it writable for root"),
+    "cgroups": ("podman needs pure v2", "boot with systemd.unified_cgroup_hierarchy=1"),
+    "lab network": (
+        "each lab has a switch in a network namespace of its own",
+        "a kernel with network namespaces, bridge and veth; in a container also CAP_NET_ADMIN",
+    ),
+    "overlay file system": ("podman keeps machines apart with it", "use a kernel that has it"),
+    "KVM": (
+        "guest nodes start and answer faster with it",
+        "a machine whose /dev/kvm works; a virtual one needs nested virtualisation",
+    ),
+    "package mirror": ("images are built from it, once", "set LAB_MIRROR to the address of one"),
+    "images": ("nodes and guests start from them", "no need: the first lab builds them"),
+}
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -62,24 +85,23 @@ def examine() -> list[Finding]:
     if sys.platform != "linux":
         return findings  # the rest asks the Linux kernel
     known = [platforms.load(name) for name in platforms.names()]
-    unbuilt = [platform for platform in known if not images.built(platform)]
-    nothing_built = len(unbuilt) == len(known)
+    built = {platform.name for platform in known if images.built(platform)}
     return [
         *findings,
-        _room(needed=nothing_built),
+        _room(needed=not built),
         _run(),
         _cgroups(),
         _network(),
         _overlay(),
         _kvm(),
-        *(_mirror(p, needed=nothing_built) for p in known if p.family == "debian"),
-        *(_images(p, built=p not in unbuilt) for p in known),
+        *(_mirror(p, needed=not built) for p in known if p.family == "debian"),
+        *(_images(p, built=p.name in built) for p in known),
     ]
 
 
-def missing(needed: bool = True) -> list[Finding]:
-    """What is not there, as far as it can be looked up at once; only what lab needs."""
-    return [finding for finding in _quick() if not finding.ok and (finding.needed or not needed)]
+def missing() -> list[Finding]:
+    """What lab needs and is not there, as far as that can be looked up at once."""
+    return [finding for finding in _quick() if not finding.ok]
 
 
 def require() -> None:
@@ -100,12 +122,11 @@ def require() -> None:
 
 def fix(say: Callable[[str], None]) -> None:
     """Install the packages of what is missing; CannotRun where that is not possible."""
-    lacking = missing(needed=False)
-    packages = _packages(lacking)
+    packages = _packages(missing())
+    names = " ".join(packages)
     if not packages:
         say("no package is missing")
         return
-    names = " ".join(packages)
     if not shutil.which("apt-get"):
         raise CannotRun(
             "there is no apt-get here to install packages with",
@@ -121,62 +142,36 @@ def fix(say: Callable[[str], None]) -> None:
         command.run(install, within=INSTALL_DEADLINE, env=quiet)
     except CommandFailed as error:
         raise CannotRun(
-            f"{names} could not be installed: {error.message}",
-            hint="is the package mirror reachable?",
+            f"{names} could not be installed: {error}", hint="is the package mirror reachable?"
         ) from error
-    if still := [finding.name for finding in missing(needed=False) if finding.packages]:
-        raise CannotRun(
-            f"installed, but still not found: {', '.join(still)}",
-            hint="is /usr/sbin in PATH?",
-        )
+    if still := ", ".join(finding.name for finding in missing()):
+        raise CannotRun(f"installed, but still not found: {still}", hint="is /usr/sbin in PATH?")
 
 
 def _packages(findings: Sequence[Finding]) -> list[str]:
     return sorted({package for finding in findings for package in finding.packages})
 
 
+def _finding(name: str, ok: bool, seen: str, *, needed: bool = True, of: str = "") -> Finding:
+    """A finding with its reason; `of` is what of several things of that name it is about."""
+    why, fix = REASONS[name]
+    return Finding(f"{name} {of}".strip(), ok, needed, seen, why, fix)
+
+
 def _quick() -> list[Finding]:
     root = os.geteuid() == 0
     return [
-        Finding(
-            "Linux",
-            sys.platform == "linux",
-            True,
-            sys.platform,
-            "it makes namespaces and containers of the Linux kernel",
-            "use a Linux machine",
-        ),
-        Finding(
-            "root",
-            root,
-            True,
-            "root" if root else f"user id {os.geteuid()}",
-            "it makes namespaces and containers",
-            "run it as root, or with sudo",
-        ),
-        Finding(
-            "Python 3.11",
-            sys.version_info >= (3, 11),
-            True,
-            python_platform.python_version(),
-            "it is written for 3.11 and later",
-            "install a newer Python, then run setup.sh",
-        ),
+        _finding("Linux", sys.platform == "linux", sys.platform),
+        _finding("root", root, "it is" if root else f"user id {os.geteuid()}"),
+        _finding("Python 3.11", sys.version_info >= (3, 11), machine.python_version()),
         *(_program(name, package, why) for name, (package, why) in PROGRAMS.items()),
     ]
 
 
 def _program(name: str, package: str, why: str) -> Finding:
     path = shutil.which(name)
-    return Finding(
-        name,
-        path is not None,
-        True,
-        path or "not installed",
-        why,
-        f"lab doctor --fix, or install {package}",
-        (package,),
-    )
+    how = f"lab doctor --fix, or install {package}"
+    return Finding(name, bool(path), True, path or "not installed", why, how, (package,))
 
 
 def _room(needed: bool) -> Finding:
@@ -184,134 +179,64 @@ def _room(needed: bool) -> Finding:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    return Finding(
-        "disk space",
-        free >= images.ROOM,
-        needed,
-        f"{free >> 20} MiB free for {paths.cache()}",
-        f"an image build takes up to {images.ROOM >> 20} MiB",
-        "free some room, or set LAB_CACHE to a folder on another disk",
-    )
+    seen = f"{free >> 20} MiB free for {paths.cache()}"
+    return _finding("disk space", free >= images.ROOM, seen, needed=needed)
 
 
 def _run() -> Finding:
-    folder = paths.RUN if paths.RUN.exists() else paths.RUN.parent
-    ok = os.access(folder, os.W_OK)
-    return Finding(
-        str(paths.RUN),
-        ok,
-        True,
-        "writable" if ok else "not writable",
-        "sockets, namespaces and locks are kept there",
-        f"make {folder} writable for root",
-    )
+    ok = os.access(paths.RUN if paths.RUN.exists() else paths.RUN.parent, os.W_OK)
+    return _finding("/run", ok, f"{paths.RUN} is {'' if ok else 'not '}writable")
 
 
 def _cgroups() -> Finding:
-    why = "podman needs cgroup v2 with nothing of v1 beside it"
     if not cgroups.mixed():
-        return Finding("cgroups", True, True, "v2: podman runs as it is", why, "")
-    problem = _try(
-        [
-            "unshare",
-            "--mount",
-            "sh",
-            "-c",
-            "umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup",
-        ],
-    )  # what cgroups.enter() does, but gone at once
+        return _finding("cgroups", True, "v2: podman runs as it is")
+    # What cgroups.enter() does, but gone at once.
+    script = "umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup"
+    problem = _try(["unshare", "--mount", "sh", "-c", script])
     seen = "v1 and v2: a private mount namespace with pure cgroup v2 will be used"
-    return Finding(
-        "cgroups",
-        not problem,
-        True,
-        problem or seen,
-        why,
-        "boot with systemd.unified_cgroup_hierarchy=1",
-    )
+    return _finding("cgroups", not problem, problem or seen)
 
 
 def _network() -> Finding:
-    problem = _try(
-        ["unshare", "--net", "ip", "-batch", "-"],
+    batch = (
         "link add lab0 type bridge\n"
         "link add port1 type veth peer name eth0\n"
-        "link set port1 master lab0 up\n",
+        "link set port1 master lab0 up\n"
     )
-    return Finding(
-        "lab network",
-        not problem,
-        True,
-        problem or "a namespace with a bridge and a cable was made",
-        "each lab has a switch in a network namespace of its own",
-        "the kernel must have net namespaces, bridge and veth, and a container CAP_NET_ADMIN",
-    )
+    problem = _try(["unshare", "--net", "ip", "-batch", "-"], batch)
+    seen = "a namespace with a bridge and a cable could be made"
+    return _finding("lab network", not problem, problem or seen)
 
 
 def _overlay() -> Finding:
-    # Tried by mounting one, since that also loads a module which /proc/filesystems lacks yet.
+    # /proc/filesystems would not do: mounting one loads the module, where it is one.
+    script = """
+        mount -t tmpfs none "$1" && cd "$1" && mkdir lower upper work all &&
+        mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work none all
+    """
     with tempfile.TemporaryDirectory(prefix="lab-doctor-") as folder:
-        problem = _try(
-            [
-                "unshare",
-                "--mount",
-                "sh",
-                "-c",
-                'mount -t tmpfs none "$1" && cd "$1" && mkdir lower upper work all && '
-                "mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work none all",
-                "sh",
-                folder,
-            ],
-        )
-    return Finding(
-        "overlay file system",
-        not problem,
-        True,
-        problem or "one was mounted",
-        "podman keeps machines apart with it",
-        "modprobe overlay, or a kernel that has it",
-    )
+        problem = _try(["unshare", "--mount", "sh", "-c", script, "sh", folder])
+    return _finding("overlay file system", not problem, problem or "one could be mounted")
 
 
 def _kvm() -> Finding:
     reason = kvm.missing()
     slow = f"guests are emulated (TCG): {reason}, about ten times slower"
-    return Finding(
-        "KVM",
-        not reason,
-        False,
-        slow if reason else "guests run with KVM",
-        "guest nodes start and answer faster with it",
-        "a machine, or a virtual one with nested virtualisation, whose /dev/kvm works",
-    )
+    return _finding("KVM", not reason, slow if reason else "guests run with KVM", needed=False)
 
 
 def _mirror(platform: Platform, needed: bool) -> Finding:
-    fix = "set LAB_MIRROR to the address of one"
     try:
-        found = images.sources(platform.suite)
-        ok, seen = True, f"{len(found)} package sources"
+        seen, ok = f"{len(images.sources(platform.suite))} package sources", True
     except LabError as error:
-        ok, seen, fix = False, error.message, error.hint or fix
-    return Finding(
-        f"package mirror for {platform.name}",
-        ok,
-        needed,
-        seen,
-        "images are built from its packages; once built, none is asked",
-        fix,
-    )
+        seen, ok = error.message, False
+    return _finding("package mirror", ok, seen, needed=needed, of=f"for {platform.name}")
 
 
 def _images(platform: Platform, built: bool) -> Finding:
-    return Finding(
-        f"images of {platform.name}",
-        built,
-        False,
-        "built" if built else "not built yet",
-        "a lab's nodes and guests start from them",
-        "none needed: the first lab builds them, in about two minutes",
-    )
+    seen = "built" if built else "not built yet"
+    return _finding("images", built, seen, needed=False, of=f"of {platform.name}")
 
 
 def _try(argv: Sequence[str], stdin: str = "") -> str:

@@ -24,6 +24,8 @@ from lab.errors import CannotRun, CommandFailed
 from lab.model import Platform
 
 BUILD_DEADLINE = 1800.0  # seconds; about 90 on two cores with a near mirror
+# What apt-get says of each index: its kind, where it is, whose it is.
+_TARGET = "$(CREATED_BY) $(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)"
 ROOM = 4 * 1024**3  # bytes that a build takes at its peak, with some to spare
 
 
@@ -69,7 +71,7 @@ def built(platform: Platform) -> Images | None:
     return images if (images.folder / "versions").exists() else None
 
 
-def ensure(platform: Platform, say: Callable[[str], None] = lambda line: None) -> Images:
+def ensure(platform: Platform, say: Callable[[str], None] = lambda _line: None) -> Images:
     """The platform's images, built now if the cache has none of this recipe.
 
     `say` gets a line at each stage of a build. Two callers build once: the second waits.
@@ -99,8 +101,9 @@ def remove_leftovers() -> list[Path]:
         platform = folder.name.removeprefix(".").partition(".build-")[0]
         try:
             with lock.hold(paths.cache() / f"{platform}.lock", "the image build"):
-                shutil.rmtree(folder)
-                gone.append(folder)
+                if folder.exists():  # a build may have ended just now
+                    shutil.rmtree(folder)
+                    gone.append(folder)
         except CannotRun:
             continue
     return gone
@@ -124,6 +127,7 @@ def _build(platform: Platform, say: Callable[[str], None]) -> None:
             f"{free >> 20} MiB are free",
             hint="free some room, or set LAB_CACHE to a folder on another disk",
         )
+    recipe = key(platform)
     say(f"building the images of {platform.title}: once for this recipe, about two minutes")
     with _work_folder(platform) as work:
         groups = "\n".join(" ".join(group) for group in platform.repository.groups)
@@ -160,11 +164,17 @@ def _build(platform: Platform, say: Callable[[str], None]) -> None:
                     f"the image build of {platform.name} failed; it last said:\n  {tail}",
                     hint="is the package mirror reachable? `apt-get update` tells",
                 ) from error
-        images = Images(platform.name, key(platform), work)
+        images = Images(platform.name, recipe, work)
         _compare_versions(platform, images)
+        if key(platform) != recipe:
+            raise CannotRun(
+                f"boxes/ changed while the images of {platform.name} were built from it",
+                hint="build them again",
+            )
         (work / "manifest.json").write_text(
             json.dumps({"platform": platform.name, "key": images.key}) + "\n"
         )
+        shutil.rmtree(_folder(platform), ignore_errors=True)  # one that is not whole
         work.rename(_folder(platform))
 
 
@@ -175,7 +185,7 @@ def _work_folder(platform: Platform) -> Iterator[Path]:
     for folder in remove_old:
         shutil.rmtree(folder)
     work = Path(tempfile.mkdtemp(prefix=f".{platform.name}.build-", dir=paths.cache()))
-    os.chmod(work, 0o755)
+    work.chmod(0o755)
     try:
         yield work
     finally:
@@ -205,14 +215,12 @@ def sources(suite: str) -> list[str]:
     if mirror := os.environ.get("LAB_MIRROR"):
         return [f"deb {mirror} {suite} main", f"deb {mirror} {suite}-updates main"]
     listing = command.run(
-        ["apt-get", "indextargets", "--format", "$(CREATED_BY) $(REPO_URI) $(RELEASE) $(COMPONENT)"],
-        within=60,
+        ["apt-get", "indextargets", "--format", _TARGET], within=60
     ).stdout
+    # Debian's own first: others too have a component main for Debian's releases.
+    known = re.findall(r"^Packages (\S+) (\S+) main (.*)$", listing, re.MULTILINE)
     lines: list[str] = []
-    for line in sorted(set(listing.splitlines())):
-        created, uri, release, component = line.split()
-        if created != "Packages" or component != "main":
-            continue
+    for uri, release, _ in sorted(set(known), key=lambda one: (one[2] != "Debian", one)):
         for suffix in ("", "-updates", "-security"):
             if re.fullmatch(rf"[a-z]+{suffix}", release) and (suite + suffix) not in (
                 entry.split()[2] for entry in lines

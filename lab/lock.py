@@ -37,9 +37,9 @@ def hold(path: Path, what: str, *, within: float = 0.0, shared: bool = False) ->
             raise Busy(
                 f"{what} is in use by {holder}", hint="wait until it has ended, or end it first"
             )
+        os.ftruncate(descriptor, 0)  # whoever is named there has ended
         if not shared:
             command = Path("/proc/self/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"process {os.getpid()} ({command.strip()})\n".encode(), 0)
         yield
     finally:

@@ -6,17 +6,44 @@ A scenario is a chapter of the book, a step one of its numbered sections.
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from packaging.version import Version
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 from lab.deadline import parse_seconds
 
 NAME = r"^[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?$"
-ADDRESS = r"^(\d{1,3}\.){3}\d{1,3}$"
+Family = Literal["debian", "redhat"]
+Secret = Literal["hacluster"]  # the user that pcs authenticates nodes as
+
+
+def _address(value: str) -> str:
+    try:
+        return str(IPv4Address(value))
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not an IPv4 address") from error
+
+
+def _version(value: str) -> str:
+    try:
+        Version(value)
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not a version") from error
+    return value
+
 
 NodeName = Annotated[str, Field(pattern=NAME)]
-Address = Annotated[str, Field(pattern=ADDRESS)]
+Address = Annotated[str, AfterValidator(_address)]
+VersionText = Annotated[str, AfterValidator(_version)]
 Seconds = Annotated[float, BeforeValidator(parse_seconds)]
 MiB = Annotated[int, Field(ge=64)]
 Uses = dict[str, Any]  # one entry: the name of a check or an action -> its arguments
@@ -52,7 +79,7 @@ class Command(Frozen):
     run: str
     where: NodeName | None = None
     exit: tuple[int, ...] = (0,)
-    stdin: str | None = None  # name of a secret of the lab that the command reads
+    stdin: Secret | None = None  # name of a secret of the lab that the command reads
 
     @model_validator(mode="before")
     @classmethod
@@ -74,7 +101,7 @@ class Adaptation(Frozen):
     when: str
     run: list[Command]
     why: str = Field(min_length=10)
-    replaces: int | list[int] | None = None
+    replaces: int | Annotated[list[int], Field(min_length=1)] | None = None
     before: int | None = None
     after: int | None = None
 
@@ -88,8 +115,9 @@ class Adaptation(Frozen):
     @property
     def numbers(self) -> list[int]:
         """The book's commands that this adaptation is about."""
-        place = self.replaces or self.before or self.after
-        return place if isinstance(place, list) else [place or 0]
+        if isinstance(self.replaces, list):
+            return self.replaces
+        return [n for n in (self.replaces, self.before, self.after) if n is not None]
 
 
 class Part(Frozen):
@@ -157,10 +185,16 @@ class Platform(Frozen):
 
     name: NodeName
     title: str
-    family: Literal["debian", "redhat"]
+    family: Family
     suite: str
-    versions: dict[str, str]  # software -> version, as `when:` compares it
+    versions: dict[str, VersionText]  # software -> version, as `when:` compares it
     packages: dict[str, str]  # software -> the package that carries that version
     base: list[str] = []
     guest: list[str] = []
     repository: Repository = Repository(groups=[])
+
+    @model_validator(mode="after")
+    def _versions_of_packages(self) -> Platform:
+        if unknown := [name for name in self.packages if name not in self.versions]:
+            raise ValueError(f"packages: {', '.join(unknown)} has no entry in versions")
+        return self

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from lab import actions, checks, paths
+from lab import actions, checks, paths, platforms
 from lab.condition import holds
 from lab.errors import BadInput
 from lab.model import Adaptation, Command, Part, Platform, Scenario, Step
@@ -53,8 +53,9 @@ class Use:
 
 @dataclass(frozen=True)
 class PlannedPart:
-    """As model.Part, ready to be run."""
+    """As model.Part, ready to be run. `book`: how many commands the book has here."""
 
+    book: int
     before: tuple[Use, ...]
     commands: tuple[PlannedCommand, ...]
     acts: tuple[Use, ...]
@@ -83,7 +84,7 @@ class PlannedStep:
     @property
     def adapted(self) -> int:
         """How many of the book's commands are typed otherwise, or not at all."""
-        return len({text for command in self.commands if command.adapted for text in command.book})
+        return sum(part.book for part in self.parts) - self.verbatim
 
 
 def names() -> list[str]:
@@ -113,7 +114,7 @@ def load(path: Path) -> Scenario:
     document = Document(path)
     scenario = parse(document, Scenario)
     for problem, place in _problems(scenario):
-        raise BadInput(f"{document.where(place)}: {problem}")
+        raise BadInput(f"{document.where(place)}: {document.named(place)}{problem}")
     return scenario
 
 
@@ -187,6 +188,7 @@ def _part(part: Part, step: Step, scenario: Scenario, platform: Platform) -> Pla
         raise BadInput(f"section {step.section}: when: {error}") from error
     table = checks.load()
     return PlannedPart(
+        book=len(part.book),
         before=uses(table, part.before),
         commands=commands,
         acts=uses(actions.action, part.act),

@@ -7,14 +7,15 @@ Pacemaker's xml/api/crm_mon-*.rng and xml/crm_mon.rng.
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from lab.errors import LabError
 
 COMMAND = "crm_mon --output-as=xml"
-OLD_COMMAND = "crm_mon --as-xml"
+OLD_COMMAND = "crm_mon --as-xml --inactive"  # the other lists stopped resources anyway
 
 Kind = Literal["member", "guest", "remote"]
 
@@ -77,12 +78,19 @@ class FailedAction:
     @property
     def resource(self) -> str:
         """The resource's id."""
-        return self.key.rsplit("_", 2)[0]
+        return self._parts[0]
 
     @property
     def operation(self) -> str:
         """monitor, start, stop …"""
-        return self.key.rsplit("_", 2)[1]
+        return self._parts[1]
+
+    @property
+    def _parts(self) -> tuple[str, str]:
+        # A resource's id may have underscores too, and some operations have one.
+        pattern = r"(.+?)_(migrate_to|migrate_from|last_failure|[^_]+)_\d+"
+        match = re.fullmatch(pattern, self.key)
+        return (match[1], match[2]) if match else (self.key, "")
 
     @property
     def text(self) -> str:
@@ -145,7 +153,7 @@ def parse(text: str) -> ClusterStatus:
         nodes_configured=summary.child("nodes_configured").number("number"),
         resources_configured=summary.child("resources_configured").number("number"),
         nodes={n.name: n for n in map(_node, root.findall("nodes/node"))},
-        resources={r.id: r for r in _resources(root)},
+        resources=_by_id(_resources(root)),
         failed=tuple(_failed(f) for f in root.findall("failures/failure")),
     )
 
@@ -210,11 +218,34 @@ def _resources(root: ET.Element) -> list[ResourceStatus]:
     return found
 
 
+def _by_id(resources: list[ResourceStatus]) -> dict[str, ResourceStatus]:
+    """One entry an id: the instances of an anonymous clone share it, and are put together.
+
+    Its role is that of an instance that is active, if one is.
+    """
+    found: dict[str, ResourceStatus] = {}
+    for one in resources:
+        other = found.get(one.id)
+        if other is None:
+            found[one.id] = one
+            continue
+        first = other if other.active or not one.active else one
+        found[one.id] = replace(
+            first,
+            nodes=(*other.nodes, *one.nodes),
+            failed=other.failed or one.failed,
+            managed=other.managed and one.managed,
+            blocked=other.blocked or one.blocked,
+        )
+    return found
+
+
 def _failed(element: ET.Element) -> FailedAction:
     one = _Element(element)
+    reason = one.text("exitreason")
     return FailedAction(
         key=one.text("op_key") or one.text("id"),
         node=one.text("node"),
         status=one.text("exitstatus") or one.text("status"),
-        reason=one.text("exitreason"),
+        reason="" if reason == "none" else reason,
     )

@@ -15,6 +15,8 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from lab.yamlfile import in_words
+
 
 class _IsNode:
     """Marks an argument that names a node of the scenario."""
@@ -30,7 +32,7 @@ class Word:
     """
 
     name: str
-    sentence: str
+    sentence: str | Callable[..., str]
     function: Callable[..., Any]
     arguments: type[BaseModel]
     remember: Callable[..., Any] | None = None
@@ -43,8 +45,10 @@ class Word:
     def say(self, values: dict[str, Any]) -> str:
         """The sentence with these arguments in it."""
         defaults = {n: f.default for n, f in self.arguments.model_fields.items()}
-        shown = {n: _shown(v) for n, v in {**defaults, **values}.items()}
-        return self.sentence.format_map(shown)
+        full = {**defaults, **values}
+        if callable(self.sentence):
+            return self.sentence(**full)
+        return self.sentence.format_map({n: _shown(v) for n, v in full.items()})
 
 
 class Vocabulary:
@@ -55,7 +59,7 @@ class Vocabulary:
         self.words: dict[str, Word] = {}
 
     def __call__(
-        self, sentence: str, *, remember: Callable[..., Any] | None = None
+        self, sentence: str | Callable[..., str], *, remember: Callable[..., Any] | None = None
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Decorator: adds a function `f(context, **arguments)` to the table."""
 
@@ -67,7 +71,8 @@ class Vocabulary:
                 if parameter.name == "before":
                     continue
                 empty = parameter.default is inspect.Parameter.empty
-                fields[parameter.name] = (hints[parameter.name], ... if empty else parameter.default)
+                default = ... if empty else parameter.default
+                fields[parameter.name] = (hints[parameter.name], default)
             model = create_model(
                 name, __config__=ConfigDict(extra="forbid", strict=True), **fields
             )
@@ -97,10 +102,13 @@ class Vocabulary:
         try:
             word.arguments.model_validate(given)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(str(p) for p in first["loc"])
+            # A misspelt argument is two errors: the unknown one, and one that is missing.
+            first = min(
+                error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden"
+            )
+            place = str(first["loc"][0])
             reason = {"missing": "is missing", "extra_forbidden": "is no argument of it"}.get(
-                first["type"], first["msg"]
+                first["type"], in_words(first)
             )
             takes = ", ".join(fields) or "none"
             raise ValueError(f"{name}: {place} {reason}; arguments: {takes}") from error

@@ -1,7 +1,7 @@
 """YAML files as models, with messages that name the file, the line and the key.
 
-Stricter than PyYAML by itself: only `true` and `false` are booleans, `4.10` is text, a key
-that stands twice is an error.
+Stricter than PyYAML by itself: only `true` and `false` are booleans, `4.10` and `0750` are
+text, a key that stands twice is an error.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class _Loader(yaml.SafeLoader):
 
 _Loader.yaml_implicit_resolvers = {}
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(true|false)$"), list("tf"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^-?\d+$"), list("-0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^-?(0|[1-9]\d*)$"), list("-0123456789"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(null|~|)$"), ["n", "~", ""])
 
 
@@ -40,25 +40,40 @@ class Document:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise BadInput(f"{path}: cannot be read: {error}") from error
-        loader = _Loader(text)
         try:
+            loader = _Loader(text)
             node = loader.get_single_node()
             self.data: Any = None if node is None else loader.construct_document(node)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            line = mark.line + 1 if mark else 1
-            problem = getattr(error, "problem", None) or "is not YAML"
-            raise BadInput(f"{path}:{line}: {problem}") from error
-        finally:
-            loader.dispose()
-        if node is not None:
-            self._walk(node, ())
+            if node is not None:
+                self._walk(node, ())
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise BadInput(f"{path}:{line}: no text: it has the character {error.character!r}") from error
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise BadInput(f"{path}:{line}: {error.problem or 'is not YAML'}") from error
+        except RecursionError as error:
+            raise BadInput(f"{path}:1: is nested too deeply") from error
 
     def where(self, place: Place) -> str:
         """`file:line` of the value at `place`, or of the nearest thing around it."""
         while place and place not in self._lines:
             place = place[:-1]
         return f"{self.path}:{self._lines.get(place, 1)}"
+
+    def named(self, place: Place) -> str:
+        """The place in words, with the section a step has: `section 4.1.1, within: `."""
+        words: list[str] = []
+        here = self.data
+        for key in place:
+            here = here[key] if _has(here, key) else None
+            if isinstance(here, dict) and "section" in here:
+                words = [f"section {here['section']}"]
+            elif isinstance(key, int) and words:
+                words[-1] += f" [{key + 1}]"
+            else:
+                words.append(str(key))
+        return ", ".join(words) + ": " if words else ""
 
     def _walk(self, node: yaml.Node, place: Place) -> None:
         self._lines.setdefault(place, node.start_mark.line + 1)
@@ -85,31 +100,32 @@ def load_model(path: Path, model: type[Model]) -> Model:
 def parse(document: Document, model: type[Model]) -> Model:
     """As load_model, for a file that was read already."""
     if not isinstance(document.data, dict):
-        raise BadInput(f"{document.path}:1: a {model.__name__.lower()} is a mapping of keys")
+        raise BadInput(
+            f"{document.path}:1: a {model.__name__.lower()} is a mapping; "
+            f"its keys: {', '.join(sorted(model.model_fields))}"
+        )
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place: Place = first["loc"]
-        more = error.error_count() - 1
+        # A misspelt key is two errors: the unknown one is the cause of the missing one.
+        errors = sorted(
+            error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden"
+        )
+        first, more = errors[0], len(errors) - 1
+        place = _written(document.data, first["loc"], first["type"])
         also = f" (and {more} more)" if more else ""
         raise BadInput(
-            f"{document.where(place)}: {_named(document.data, place)}{_reason(first, model)}{also}"
+            f"{document.where(place)}: {document.named(place)}{_reason(first, model)}{also}"
         ) from error
 
 
-def _named(data: Any, place: Place) -> str:
-    """The place in words, with the section a step has: `section 4.1.1, within: `."""
-    words = []
-    for depth, part in enumerate(place):
-        here = data
-        for key in place[: depth + 1]:
-            here = here[key] if _has(here, key) else None
-        if isinstance(here, dict) and "section" in here:
-            words = [f"section {here['section']}"]
-        else:
-            words.append(f"[{part}]" if isinstance(part, int) else str(part))
-    return ", ".join(words).replace(", [", " [") + ": " if words else ""
+def _written(data: Any, place: Place, kind: str) -> Place:
+    """The place without what pydantic adds to it: which type of a union, `[key]`."""
+    for depth, key in enumerate(place):
+        if not _has(data, key):
+            return place[: depth + 1] if kind == "missing" else place[:depth]
+        data = data[key]
+    return place
 
 
 def _has(here: Any, key: str | int) -> bool:
@@ -118,16 +134,31 @@ def _has(here: Any, key: str | int) -> bool:
     return isinstance(here, list) and isinstance(key, int) and key < len(here)
 
 
+_KINDS = {
+    "bool_type": "should be true or false",
+    "dict_type": "should be a mapping of keys",
+    "int_type": "should be a whole number",
+    "list_type": "should be a list",
+    "missing": "this key is missing",
+    "model_type": "should be a mapping of keys",
+    "string_type": "should be text (a number: in quotes)",
+    "tuple_type": "should be a list",
+}
+
+
+def in_words(error: Any) -> str:
+    """What pydantic found wrong with a value."""
+    return _KINDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
+
+
 def _reason(error: Any, model: type[BaseModel]) -> str:
-    kind, message = error["type"], str(error["msg"])
-    if kind == "extra_forbidden":
+    if error["type"] == "extra_forbidden":
         key = str(error["loc"][-1])
         valid = _keys_at(model, error["loc"][:-1])
         near = get_close_matches(key, valid, n=1)
-        return f"unknown key; {f'did you mean {near[0]!r}? ' if near else ''}valid: {', '.join(valid)}"
-    if kind == "missing":
-        return "this key is missing"
-    return message.removeprefix("Value error, ")
+        mean = f"did you mean {near[0]!r}? " if near else ""
+        return f"unknown key; {mean}valid: {', '.join(valid)}"
+    return in_words(error)
 
 
 def _keys_at(model: type[BaseModel], place: Place) -> list[str]:

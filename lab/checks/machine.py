@@ -35,7 +35,14 @@ def software_version(context: Context, node: Node, software: str, package: str =
     return Seen(real.startswith(expected), f"{package} {real}")
 
 
-@check("{node}: {path} is as it should be")
+def _file_sentence(node: str, path: str, contains: str | None, **facts: object) -> str:
+    wanted = [f"{name} {value}" for name, value in facts.items() if value is not None]
+    if contains is not None:
+        wanted.append(f"the text '{contains}'")
+    return f"{node} has {path}" + (f" with {', '.join(wanted)}" if wanted else "")
+
+
+@check(_file_sentence)
 def file(
     context: Context,
     node: Node,
@@ -91,7 +98,12 @@ def same_file(context: Context, nodes: list[Node], path: str) -> Seen:
     return Seen(same, ", ".join(f"{node} {digest}" for node, digest in sums.items()))
 
 
-@check("{node}: the service {name} is running: {running}, enabled: {enabled}")
+def _service_sentence(node: str, name: str, **states: bool | None) -> str:
+    wanted = [word if state else f"not {word}" for word, state in states.items() if state is not None]
+    return f"{node}'s service {name} is {' and '.join(wanted)}"
+
+
+@check(_service_sentence)
 def service(
     context: Context,
     node: Node,

@@ -163,7 +163,7 @@ class Console:
             return
         self._awaited, self._alive = awaited, event.at
         seen = f", seen: {one_line(event.seen)}" if event.seen else ""
-        self._line("  ", f"waiting for {one_line(event.what)}{seen}, {event.left:.0f} s left")
+        self._line("  ", f"waiting until {one_line(event.what)}{seen}, {event.left:.0f} s left")
 
     def _checked(self, event: Checked) -> None:
         self._awaited = ("", "")  # the same may be awaited once more, and is news then

@@ -66,7 +66,7 @@ class _Awaited:
     def __rich_console__(self, screen: Screen, options: ConsoleOptions) -> RenderResult:
         seen = one_line(self._event.seen)
         yield _fit(
-            f"waiting for {one_line(self._event.what)}",
+            f"waiting until {one_line(self._event.what)}",
             f" · seen: {seen}" if seen else "",
             f" · {max(0.0, self._until - self._clock()):.0f} s left",
             options.max_width,

@@ -242,13 +242,13 @@ def test_a_log_shows_life_every_15_seconds_and_not_more_often() -> None:
         checked(waited=2),
         waiting(35.0, 55.0, other),
     ) == [
-        f"  waiting for {WHAT}, seen: guest1 offline, 90 s left",
-        f"  waiting for {WHAT}, seen: guest1 offline, 75 s left",
-        f"  waiting for {WHAT}, seen: guest1 offline, 59 s left",
+        f"  waiting until {WHAT}, seen: guest1 offline, 90 s left",
+        f"  waiting until {WHAT}, seen: guest1 offline, 75 s left",
+        f"  waiting until {WHAT}, seen: guest1 offline, 59 s left",
         f"  PASS  {WHAT} (32.0 s)",
-        f"  waiting for {other}, seen: guest1 offline, 57 s left",
+        f"  waiting until {other}, seen: guest1 offline, 57 s left",
         f"  PASS  {WHAT} (2.0 s)",
-        f"  waiting for {other}, seen: guest1 offline, 55 s left",
+        f"  waiting until {other}, seen: guest1 offline, 55 s left",
     ]
 
 
@@ -257,7 +257,7 @@ def test_forced_colours_in_a_pipe_move_no_cursor() -> None:
     report = Console(Screen(file=file, width=80, force_terminal=True, force_interactive=True))
     for event in (STEP, started(), waiting(0.0, 9.0), checked()):
         report(event)
-    assert "waiting for guest1" in file.getvalue()
+    assert "waiting until guest1" in file.getvalue()
     assert not re.search(r"\x1b\[[0-9?]*[^m0-9?;]", re.sub(r"\x1b\[[0-9;]*m", "", file.getvalue()))
 
 
@@ -367,7 +367,7 @@ def test_a_terminal_shows_one_line_with_the_time_left_now() -> None:
     report, file = on_terminal(STEP, waiting(0.0, 87.0), clock=clock)
     refresh(report)
     shown = visible(file)[-1]
-    assert re.fullmatch(r"waiting for guest1 online .*… · seen: guest1 offline · 87 s left", shown)
+    assert re.fullmatch(r"waiting until guest1 online .*… · seen: guest1 offline · 87 s left", shown)
     clock.now += 20
     refresh(report)
     assert visible(file)[-1].endswith(" · 67 s left")

@@ -1,0 +1,121 @@
+"""Each thing that can be wrong turns its own section red, and nothing earlier.
+
+One lab, taken through the chapter: before a section something is broken, the section must
+fail there and for that reason; then it is mended and the section must pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import lab
+
+from lab import paths
+from lab.report import results
+
+pytestmark = pytest.mark.real
+
+Steps = dict[str, Any]
+Make = Callable[[Callable[[Steps], None]], Path]
+
+
+class Sabotaged:
+    """A lab on which sections are made to fail."""
+
+    def __init__(self, name: str, altered: Make) -> None:
+        self.name = name
+        self.altered = altered
+
+    def passes(self, until: str, change: Callable[[Steps], None] = lambda steps: None) -> None:
+        """All is well up to a section."""
+        done = lab("up", str(self.altered(change)), "--name", self.name, "--until", until)
+        assert done.status == 0, done.output
+
+    def fails(self, section: str, reason: str, change: Callable[[Steps], None]) -> None:
+        """The section, and no other one, fails, and the reason is the one that was made."""
+        done = lab("up", str(self.altered(change)), "--name", self.name, "--until", section)
+        assert done.status == 1, done.output
+        events = results.read(paths.results() / self.name / "latest" / "results.jsonl")
+        ended = [e for e in events if e["event"] == "StepEnded"]
+        assert [(e["section"], e["verdict"]) for e in ended] == [(section, "failed")]
+        assert reason in ended[0]["problem"]
+
+    def on(self, node: str, command: str) -> None:
+        """Break or mend something by hand."""
+        done = lab("exec", node, "--name", self.name, "--", command)
+        assert done.status == 0, done.output
+
+
+def test_sabotage(name: str, altered: Make) -> None:
+    """Six ways to break chapter 4, and a reboot that does not happen."""
+    sabotaged = Sabotaged(name, altered)
+    host, guest = "example-host", "guest1"
+
+    # A host that is told to reboot, and does not.
+    def no_reboot(steps: Steps) -> None:
+        steps["4.1.7"]["parts"][1] |= {"act": [], "within": "2s"}
+
+    def second_part_only(steps: Steps) -> None:
+        del steps["4.1.7"]["parts"][0]
+
+    sabotaged.passes("4.1.6")
+    sabotaged.fails("4.1.7", "was rebooted and is up again; seen: still the same boot", no_reboot)
+    sabotaged.passes("4.2.1", second_part_only)
+
+    # The firewall service is not added in the guest, though the command said success.
+    def no_service(steps: Steps) -> None:
+        steps["4.2.2"]["book"][0] = "echo success"
+        steps["4.2.2"]["within"] = "5s"
+
+    sabotaged.fails("4.2.2", "guest1's firewall lets", no_service)
+    sabotaged.passes("4.2.3")
+
+    # Another key in the guest than on the host.
+    def other_key(steps: Steps) -> None:
+        steps["4.2.4"]["book"][4] = "dd if=/dev/urandom of=/etc/pacemaker/authkey bs=4096 count=1"
+
+    def installed_already(steps: Steps) -> None:
+        step = steps["4.2.4"]
+        step["before"] = []
+        step["book"][0] = "true"
+        step["adapt"] = []
+
+    sabotaged.fails("4.2.4", "authkey is the same on example-host, guest1", other_key)
+
+    # pacemaker_remote is masked.
+    sabotaged.on(guest, "systemctl stop pacemaker_remote; systemctl mask pacemaker_remote")
+    sabotaged.fails("4.2.4", "systemctl enable pacemaker_remote.service", installed_already)
+    sabotaged.on(guest, "systemctl unmask pacemaker_remote")
+    sabotaged.passes("4.2.4", installed_already)
+
+    # A daemon that was stopped is not started again.
+    def not_restarted(steps: Steps) -> None:
+        part = steps["4.2.5"]["parts"][-2]
+        part |= {"act": [], "within": "3s"}
+
+    sabotaged.fails("4.2.5", "port 3121 is accepted; seen: refused", not_restarted)
+    sabotaged.on(host, "sed -i /guest1/d /etc/hosts")
+    sabotaged.on(guest, "systemctl start pacemaker_remote")
+    sabotaged.passes("4.3.1")
+
+    # The guest's disk is missing.
+    def soon(steps: Steps) -> None:
+        steps["4.3.2"]["within"] = "20s"
+
+    disk = "/var/lib/libvirt/images/guest1.qcow2"
+    sabotaged.on(host, f"mv {disk} {disk}.away")
+    sabotaged.fails("4.3.2", "virtual machine guest1 is running", soon)
+    sabotaged.on(host, f"mv {disk}.away {disk}")
+    sabotaged.on(host, "pcs resource delete vm-guest1 --force")
+    sabotaged.on(host, "virsh define /etc/pacemaker/guest1.xml")
+    sabotaged.passes("4.3.2")
+
+    # FAKE3 is not told to prefer guest1.
+    def no_constraint(steps: Steps) -> None:
+        steps["4.3.3"]["parts"][1]["book"] = ["true"]
+        steps["4.3.3"]["parts"][1]["within"] = "5s"
+
+    sabotaged.fails("4.3.3", "resource FAKE3 is started on guest1", no_constraint)

@@ -1,0 +1,92 @@
+"""The whole of chapter 4, as a user runs it, without any network."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from conftest import lab
+
+from lab import paths
+from lab.report import results
+
+pytestmark = pytest.mark.real
+
+SECTIONS = [
+    *(f"4.1.{n}" for n in range(1, 8)),
+    *(f"4.2.{n}" for n in range(1, 6)),
+    *(f"4.3.{n}" for n in range(1, 6)),
+]
+# A network namespace with nothing in it: on a built cache, no step may need a network.
+OFFLINE = ["unshare", "--net", "--"]
+
+
+def test_walkthrough(name: str) -> None:
+    """Up, all 17 sections, a lab to play with, up again, down."""
+    done = lab("up", "guest-walkthrough", "--name", name, prefix=OFFLINE)
+    assert done.status == 0, done.output
+    for section in SECTIONS:
+        assert re.search(rf"^{re.escape(section)} .*\bpassed\b", done.output, re.M), done.output
+
+    latest = paths.results() / name / "latest"
+    _results(latest)
+    _no_secret(name, latest)
+    _playing(name)
+
+    again = lab("up", "guest-walkthrough", "--name", name)
+    assert again.status == 0, again.output
+    assert "4.1.1" in again.output.partition("done earlier")[2]
+
+    assert lab("down", name).status == 0
+    assert latest.exists()
+
+
+def _results(folder: Path) -> None:
+    events = results.read(folder / "results.jsonl")
+    ended = [e for e in events if e["event"] == "StepEnded"]
+    assert [e["section"] for e in ended] == SECTIONS
+    assert all(e["verdict"] == "passed" for e in ended)
+    # The recovery's time line: the guest lost, the failed action, its machine down and up, back.
+    recovery = [
+        change
+        for e in events
+        if e["event"] == "ClusterChanged" and e["section"] == "4.3.4"
+        for change in e["changes"]
+    ]
+    lost = recovery.index("node guest1: online → offline")
+    back = recovery.index("node guest1: offline → online")
+    assert lost < back
+    assert any(c.startswith("failed: guest1_monitor_") for c in recovery[: back + 1])
+    cases = ET.parse(folder / "junit.xml").getroot().iter("testcase")
+    assert [c.get("name", "").split()[0] for c in cases] == SECTIONS
+    transcript = (folder / "transcript.txt").read_text()
+    assert "kill -9 $(pidof pacemaker-remoted)" in transcript
+
+
+def _no_secret(name: str, folder: Path) -> None:
+    """No password, and no private key, is in anything that was written about the run."""
+    secrets = json.loads((paths.labs() / name / "secrets.json").read_text())
+    assert secrets
+    for path in (folder / "transcript.txt", folder / "results.jsonl", folder / "junit.xml"):
+        text = path.read_text()
+        assert not [key for key, value in secrets.items() if value in text], path
+        assert "PRIVATE KEY" not in text
+
+
+def _playing(name: str) -> None:
+    status = lab("status", name, "--json").json
+    assert status["cluster"]["dc"] == "example-host"
+    assert status["cluster"]["nodes"]["guest1"]["kind"] == "guest"
+    assert status["cluster"]["nodes"]["guest1"]["online"] is True
+    assert {m["node"]: m["state"] for m in status["machines"]} == {
+        "example-host": "on",
+        "guest1": "running",
+    }
+    assert lab("exec", "guest1", "--name", name, "--", "hostname").output.strip() == "guest1"
+    assert lab("exec", "guest1", "--name", name, "--", "exit", "7").status == 7
+    # No route out of the lab: the machine's own network is not there.
+    routes = lab("exec", "example-host", "--name", name, "--", "ip", "route").output
+    assert "default" not in routes
