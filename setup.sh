@@ -4,7 +4,7 @@
 # Run it as often as you like. What is there already is left alone and takes no network; what
 # failed half-way is done again, since a step counts only by what it left behind when whole.
 #
-# Exit status: 0 ready, 3 this machine does not allow it, else what apt-get or pip ended with.
+# Exit status: 0 ready, 3 this machine does not allow it.
 set -eu
 cd "$(dirname "$0")"
 
@@ -21,10 +21,11 @@ refuse() {
     exit 3
 }
 
-# Whether a package is installed whole, under its name or as what another package provides.
+# Whether a package is installed whole: half-installed and not-installed are states as well.
 installed() {
-    case $(dpkg-query -W -f '${db:Status-Status} ' "$1" 2>/dev/null) in
-        *installed*) return 0 ;;
+    # shellcheck disable=SC2016
+    case " $(dpkg-query -W -f '${db:Status-Status} ' "$1" 2>/dev/null)" in
+        *" installed "*) return 0 ;;
         *) return 1 ;;
     esac
 }
@@ -33,18 +34,19 @@ install() {
     [ "$(id -u)" = 0 ] || refuse "installing needs root: $*"
     say "installing $*"
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -q
-    apt-get install -q -y --no-install-recommends "$@"
+    { apt-get update -qq && apt-get install -qq -y --no-install-recommends "$@"; } >/dev/null ||
+        refuse "apt-get could not install: $*"
 }
 
 # The first Python that is new enough; one version after the other, since what is called
-# python3 may be older. A version manager's stand-in of a Python it lacks fails when run.
+# python3 may be older. Run, since the stand-in of a version manager may have no Python behind it;
+# its real path, since the first in PATH may be in the very environment that is made anew.
 find_python() {
     for name in python3.11 python3.12 python3.13 python3.14 python3; do
         "$name" -c '
-import sys
+import os, sys
 sys.version_info >= (3, 11) or sys.exit(1)
-print(sys.executable)' 2>/dev/null && return
+print(os.path.realpath(sys.executable))' 2>/dev/null && return
     done
     return 1
 }
@@ -59,9 +61,11 @@ sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' 
     esac
 }
 
-command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
-    refuse "this needs a Debian-like system with apt-get; elsewhere install what these packages" \
-        "have, and the project with pip: $(echo $packages)"
+for tool in dpkg-query apt-get; do
+    command -v "$tool" >/dev/null ||
+        refuse "this needs a Debian-like system, with $tool; elsewhere install what these" \
+            "packages have, and the project with pip:" "$packages"
+done
 
 missing=
 for package in $packages; do
@@ -73,32 +77,33 @@ if [ -n "$python" ]; then
         python_can "$python" "$part" && continue
         # Debian splits these off its own Pythons; any other came without them.
         case $python in
-            /usr/bin/*) missing="$missing $(basename "$(readlink -f "$python")")-$part" ;;
+            /usr/bin/*) missing="$missing $(basename "$python")-$part" ;;
             *) refuse "$python has no $part part: install it, or put another Python first in PATH" ;;
         esac
     done
 fi
-# shellcheck disable=SC2086
-[ -z "$missing" ] && say "system packages: all there" || install $missing
+# shellcheck disable=SC2086 # a list of words
+if [ -n "$missing" ]; then install $missing; else say "system packages: all there"; fi
 [ -n "$python" ] || python=$(find_python) || refuse "no Python 3.11 or later is to be had here"
 
 # What the environment is made of, and where: it cannot be moved.
 wanted=$({ pwd; echo "$python"; "$python" --version; cat setup.sh pyproject.toml \
     constraints/constraints.txt; } | sha256sum)
-if [ "$(cat $stamp 2>/dev/null)" = "$wanted" ] && $venv/bin/python -c 'import lab' 2>/dev/null; then
+if [ "$(cat $stamp 2>/dev/null)" = "$wanted" ] && [ -x $venv/bin/lab ]; then
     say "$venv: as it should be ($("$python" --version))"
     exit
 fi
 say "$venv: making it with $("$python" --version), $python"
+rm -f $stamp
 "$python" -m venv --clear $venv
 say "$venv: installing the project and what it is developed with"
-# pip builds some packages in an environment of their own, which these variables reach (the
-# second one from pip 25.3 on).
+# What pip compiles it builds in an environment of its own. Only these variables reach that one
+# (the second from pip 25.3 on).
 PIP_CONSTRAINT=$PWD/constraints/constraints.txt
 PIP_BUILD_CONSTRAINT=$PIP_CONSTRAINT
 export PIP_CONSTRAINT PIP_BUILD_CONSTRAINT
-$venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints/constraints.txt \
-    -e '.[dev]'
-$venv/bin/python -c 'import libvirt, fabric, lab'
+$venv/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 \
+    -c constraints/constraints.txt -e '.[dev]' || refuse "pip could not install the project"
+$venv/bin/python -c 'import libvirt' || refuse "libvirt-python was installed but does not load"
 echo "$wanted" > $stamp
 say "$venv: ready"

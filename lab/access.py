@@ -71,9 +71,12 @@ class Access:
         ]
         if guest := scenario.guests.get(node):
             files.append(
-                ("etc/systemd/network/lab.network", 0o644,
-                 f"[Match]\nName=eth0\n\n[Network]\nAddress={guest.address}/{PREFIX}\n"
-                 "LinkLocalAddressing=no\nIPv6AcceptRA=no\nConfigureWithoutCarrier=yes\n")
+                (
+                    "etc/systemd/network/lab.network",
+                    0o644,
+                    f"[Match]\nName=eth0\n\n[Network]\nAddress={guest.address}/{PREFIX}\n"
+                    "LinkLocalAddressing=no\nIPv6AcceptRA=no\nConfigureWithoutCarrier=yes\n",
+                )
             )
         return _tar(files)
 

@@ -116,6 +116,7 @@ def show_(options: argparse.Namespace) -> int:
     plan = scenarios.plan(scenario, platform)
     verbatim = sum(step.verbatim for step in plan)
     adapted = sum(step.adapted for step in plan)
+    added = sum(step.added for step in plan)
     if options.json:
         sections = [
             {
@@ -128,7 +129,7 @@ def show_(options: argparse.Namespace) -> int:
             }
             for step in plan
         ]
-        counts = {"verbatim": verbatim, "adapted": adapted}
+        counts = {"verbatim": verbatim, "adapted": adapted, "added": added}
         return _json({"platform": platform.name, "counts": counts, "sections": sections})
     screen = Screen(highlight=False, soft_wrap=True)
     screen.print(f"{scenario.chapter}  {scenario.title}, on {platform.title}", style="bold")
@@ -144,7 +145,7 @@ def show_(options: argparse.Namespace) -> int:
                 screen.print(Text(f"  » {use.text}"))
             for use in part.expect:
                 screen.print(Text(f"  expect: {use.text}", "dim"))
-    screen.print(f"\n{verbatim} commands of the book verbatim, {adapted} adapted")
+    screen.print(f"\n{verbatim} commands of the book verbatim, {adapted} adapted, {added} added")
     return 0
 
 

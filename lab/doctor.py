@@ -113,10 +113,9 @@ def require() -> None:
         if not finding.packages:  # no package makes root or Linux of what it is not
             raise CannotRun(f"lab needs {finding.name}: {finding.why}", hint=finding.fix)
     lines = "".join(f"\n  {finding.name}: {finding.why}" for finding in lacking)
-    names = " ".join(_packages(lacking))
     raise CannotRun(
         f"this machine lacks programs that lab needs:{lines}",
-        hint=f"run: lab doctor --fix (or install: {names})",
+        hint=f"run: lab doctor --fix (or install: {' '.join(_packages(lacking))})",
     )
 
 

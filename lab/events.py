@@ -142,7 +142,7 @@ class StepEnded(Event):
 
     `cluster`: seconds that commands ran and that expectations took to come true, `harness`
     all the rest. `verbatim`/`adapted`: how many of the book's commands were typed as
-    printed, and how many otherwise. `problem`: the first thing that failed, or for a skipped
+    printed, and how many otherwise; `added`: commands that the platform needs beside them. `problem`: the first thing that failed, or for a skipped
     section why it was.
     """
 
@@ -153,6 +153,7 @@ class StepEnded(Event):
     harness: float = 0.0
     verbatim: int = 0
     adapted: int = 0
+    added: int = 0
     problem: str = ""
 
 

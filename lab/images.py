@@ -80,7 +80,8 @@ def ensure(platform: Platform, say: Callable[[str], None] = lambda _line: None) 
     if ready := built(platform):
         return ready
     with lock.hold(
-        paths.cache() / f"{platform.name}.lock", f"the image build of {platform.name}",
+        paths.cache() / f"{platform.name}.lock",
+        f"the image build of {platform.name}",
         within=BUILD_DEADLINE,
     ):
         if ready := built(platform):
@@ -146,8 +147,17 @@ def _build(platform: Platform, say: Callable[[str], None]) -> None:
             # The PID namespace likewise ends every process that a package's script started.
             try:
                 command.run(
-                    ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-                     str(script), str(work), platform.suite],
+                    [
+                        "unshare",
+                        "--mount",
+                        "--pid",
+                        "--fork",
+                        "--kill-child",
+                        "--mount-proc",
+                        str(script),
+                        str(work),
+                        platform.suite,
+                    ],
                     within=BUILD_DEADLINE,
                     on_line=keep,
                     env={
@@ -214,9 +224,7 @@ def sources(suite: str) -> list[str]:
     """
     if mirror := os.environ.get("LAB_MIRROR"):
         return [f"deb {mirror} {suite} main", f"deb {mirror} {suite}-updates main"]
-    listing = command.run(
-        ["apt-get", "indextargets", "--format", _TARGET], within=60
-    ).stdout
+    listing = command.run(["apt-get", "indextargets", "--format", _TARGET], within=60).stdout
     # Debian's own first: others too have a component main for Debian's releases.
     known = re.findall(r"^Packages (\S+) (\S+) main (.*)$", listing, re.MULTILINE)
     lines: list[str] = []

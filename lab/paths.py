@@ -1,10 +1,10 @@
 """Where things live on this machine.
 
-    BOXES, SCENARIOS       in the checkout (or beside the installed package)
-    cache()                built images: $LAB_CACHE, else $XDG_CACHE_HOME/lab, else ~/.cache/lab
-    state()                labs and results: $LAB_STATE, else $XDG_STATE_HOME/lab, else
-                           ~/.local/state/lab
-    RUN                    sockets, namespaces and locks, gone with a reboot: /run/lab
+BOXES, SCENARIOS       in the checkout (or beside the installed package)
+cache()                built images: $LAB_CACHE, else $XDG_CACHE_HOME/lab, else ~/.cache/lab
+state()                labs and results: $LAB_STATE, else $XDG_STATE_HOME/lab, else
+                       ~/.local/state/lab
+RUN                    sockets, namespaces and locks, gone with a reboot: /run/lab
 """
 
 from __future__ import annotations

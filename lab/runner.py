@@ -18,8 +18,19 @@ from lab.context import Context
 from lab.deadline import Deadline, wait_for
 from lab.errors import CommandFailed, LabError
 from lab.events import (
-    Acted, Checked, ClusterChanged, CommandEnded, CommandStarted, Event, EvidenceCollected,
-    Listener, RunEnded, StepEnded, StepStarted, Verdict, Waiting,
+    Acted,
+    Checked,
+    ClusterChanged,
+    CommandEnded,
+    CommandStarted,
+    Event,
+    EvidenceCollected,
+    Listener,
+    RunEnded,
+    StepEnded,
+    StepStarted,
+    Verdict,
+    Waiting,
 )
 from lab.lab import Lab
 from lab.scenario import PlannedCommand, PlannedPart, PlannedStep, Use
@@ -96,6 +107,7 @@ class Runner:
             harness=max(0.0, time.monotonic() - started - self._cluster_seconds),
             verbatim=step.verbatim,
             adapted=step.adapted,
+            added=step.added,
             problem=problem,
         )
         self._emit(ended)
@@ -123,9 +135,14 @@ class Runner:
     def _command(self, command: PlannedCommand, context: Context) -> None:
         self._emit(
             CommandStarted(
-                section=self._section, node=command.node, text=command.text,
-                adapted=command.adapted, book=command.book, why=command.why,
-                omitted=command.omitted, secret=command.secret,
+                section=self._section,
+                node=command.node,
+                text=command.text,
+                adapted=command.adapted,
+                book=command.book,
+                why=command.why,
+                omitted=command.omitted,
+                secret=command.secret,
             )
         )
         if command.omitted:
@@ -143,8 +160,14 @@ class Runner:
         seconds = time.monotonic() - started
         self._cluster_seconds += seconds
         ended = CommandEnded(
-            section=self._section, node=command.node, text=command.text, exit=code,
-            expected=command.exit, output=output, seconds=seconds, problem=problem,
+            section=self._section,
+            node=command.node,
+            text=command.text,
+            exit=code,
+            expected=command.exit,
+            output=output,
+            seconds=seconds,
+            problem=problem,
         )
         self._emit(ended)
         if problem:
@@ -170,8 +193,13 @@ class Runner:
             raise Stop("failed", f"{use.text}: {problem}")
 
     def _check(
-        self, use: Use, context: Context, remembered: dict[str, object], deadline: Deadline,
-        *, phase: str,
+        self,
+        use: Use,
+        context: Context,
+        remembered: dict[str, object],
+        deadline: Deadline,
+        *,
+        phase: str,
     ) -> None:
         """Look until it is true. A machine that cannot be reached is not true yet."""
         started = time.monotonic()
@@ -205,8 +233,13 @@ class Runner:
             self._cluster_seconds += waited
         self._emit(
             Checked(
-                section=self._section, what=use.text, seen=seen.text, verdict=verdict,
-                waited=waited, phase="before" if phase == "before" else "expect", hint=seen.hint,
+                section=self._section,
+                what=use.text,
+                seen=seen.text,
+                verdict=verdict,
+                waited=waited,
+                phase="before" if phase == "before" else "expect",
+                hint=seen.hint,
             )
         )
         if verdict != "passed":
@@ -229,5 +262,3 @@ class Runner:
     def _emit(self, event: Event) -> None:
         for listener in self.listeners:
             listener(event)
-
-

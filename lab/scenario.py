@@ -86,6 +86,11 @@ class PlannedStep:
         """How many of the book's commands are typed otherwise, or not at all."""
         return sum(part.book for part in self.parts) - self.verbatim
 
+    @property
+    def added(self) -> int:
+        """How many commands are typed beside the book's."""
+        return sum(command.adapted and not command.book for command in self.commands)
+
 
 def names() -> list[str]:
     """Every scenario that comes with lab, sorted."""
@@ -121,8 +126,11 @@ def load(path: Path) -> Scenario:
 def plan(scenario: Scenario, platform: Platform) -> list[PlannedStep]:
     """What running the scenario on the platform will do, section by section."""
     return [
-        PlannedStep(step.section, step.title, tuple(_part(p, step, scenario, platform)
-                                                   for p in (step.parts or [step])))
+        PlannedStep(
+            step.section,
+            step.title,
+            tuple(_part(p, step, scenario, platform) for p in (step.parts or [step])),
+        )
         for step in scenario.steps
     ]
 
@@ -133,35 +141,52 @@ def _problems(scenario: Scenario) -> Iterator[tuple[str, Place]]:
         host = scenario.nodes.get(guest.host)
         if host is None or not host.hypervisor:
             able = ", ".join(n for n, m in scenario.nodes.items() if m.hypervisor) or "none"
-            yield f"guest {name}: {guest.host!r} is no hypervisor; hypervisors: {able}", (
-                "guests", name, "host")
+            problem = f"{guest.host!r} is no hypervisor; hypervisors: {able}"
+            yield problem, ("guests", name, "host")
         if name in scenario.nodes:
             yield f"{name} is both a machine and a guest", ("guests", name)
+    owners: dict[str, str] = {}
+    for name in scenario.names:
+        owner = owners.setdefault(scenario.address(name), name)
+        if owner != name:
+            kind = "guests" if name in scenario.guests else "nodes"
+            yield f"this is the address of {owner} too", (kind, name, "address")
     seen: set[str] = set()
     for number, step in enumerate(scenario.steps):
         place: Place = ("steps", number)
         if step.section in seen:
-            yield f"section {step.section} stands here twice", place
+            yield "this section stands here twice", place
         seen.add(step.section)
+        if problem := _unknown_node(scenario, step.where):
+            yield problem, (*place, "where")
         for index, part in enumerate(step.parts or [step]):
             inner = (*place, "parts", index) if step.parts else place
             for problem, at in _part_problems(scenario, step, part):
-                yield f"section {step.section}: {problem}", (*inner, *at)
+                yield problem, (*inner, *at)
 
 
 def _part_problems(scenario: Scenario, step: Step, part: Part) -> Iterator[tuple[str, Place]]:
-    for key, place in (("where", part.where), ("where", step.where)):
-        if place is not None and place not in scenario.names:
-            yield f"there is no node {place!r}; nodes: {', '.join(scenario.names)}", (key,)
+    if problem := _unknown_node(scenario, part.where):
+        yield problem, ("where",)
     if part.book and not (part.where or step.where):
         yield "commands need `where:`, the node they are typed on", ("book",)
+    for index, command in enumerate(part.book):
+        if problem := _unknown_node(scenario, command.where):
+            yield problem, ("book", index, "where")
     for index, adaptation in enumerate(part.adapt):
-        for number in adaptation.numbers:
-            if not 1 <= number <= len(part.book):
-                yield (
-                    f"adapts command {number}, but the book has {len(part.book)} here",
-                    ("adapt", index),
-                )
+        for key in ("replaces", "before", "after"):
+            if getattr(adaptation, key) is not None:
+                for number in adaptation.numbers:
+                    if not 1 <= number <= len(part.book):
+                        problem = (
+                            f"there is no command {number}; the book has {len(part.book)} here"
+                        )
+                        yield problem, ("adapt", index, key)
+        if problem := _unreadable(adaptation.when):
+            yield problem, ("adapt", index, "when")
+        for nth, command in enumerate(adaptation.run):
+            if problem := _unknown_node(scenario, command.where):
+                yield problem, ("adapt", index, "run", nth, "where")
     for key, vocabulary, entries in (
         ("before", checks.load(), part.before),
         ("act", actions.action, part.act),
@@ -172,6 +197,25 @@ def _part_problems(scenario: Scenario, step: Step, part: Part) -> Iterator[tuple
                 vocabulary.use(entry, scenario.names)
             except ValueError as error:
                 yield str(error), (key, index)
+
+
+def _unknown_node(scenario: Scenario, name: str | None) -> str:
+    if name is None or name in scenario.names:
+        return ""
+    return f"there is no node {name!r}; nodes: {', '.join(scenario.names)}"
+
+
+def _unreadable(condition: str) -> str:
+    """Why no platform that we have can tell whether the condition is true; '' if one can."""
+    problem = ""
+    for name in platforms.names():
+        try:
+            holds(condition, platforms.load(name))
+        except ValueError as error:
+            problem = problem or str(error)
+        else:
+            return ""
+    return problem
 
 
 def _part(part: Part, step: Step, scenario: Scenario, platform: Platform) -> PlannedPart:
@@ -185,7 +229,7 @@ def _part(part: Part, step: Step, scenario: Scenario, platform: Platform) -> Pla
     try:
         commands = tuple(_commands(part, part.where or step.where or "", platform))
     except ValueError as error:
-        raise BadInput(f"section {step.section}: when: {error}") from error
+        raise BadInput(f"section {step.section}, adapt: {error}") from error
     table = checks.load()
     return PlannedPart(
         book=len(part.book),
@@ -202,7 +246,11 @@ def _commands(part: Part, where: str, platform: Platform) -> Iterator[PlannedCom
     apply = [a for a in part.adapt if holds(a.when, platform)]
     for number, command in enumerate(part.book, start=1):
         yield from _added(apply, "before", number, where)
-        replacing = next((a for a in apply if a.replaces and number in a.numbers), None)
+        found = [a for a in apply if a.replaces is not None and number in a.numbers]
+        if len(found) > 1:
+            conditions = " and by ".join(repr(a.when) for a in found)
+            raise ValueError(f"command {number} is replaced by {conditions} on {platform.name}")
+        replacing = found[0] if found else None
         if replacing is None:
             yield _planned(command, where, adapted=False, book=(command.run,))
         elif number == replacing.numbers[0]:

@@ -129,7 +129,9 @@ class ClusterStatus:
         was_failed = {(a.key, a.node) for a in before.failed}
         now_failed = {(a.key, a.node) for a in self.failed}
         changes += [f"failed: {a.text}" for a in self.failed if (a.key, a.node) not in was_failed]
-        changes += [f"cleared: {a.text}" for a in before.failed if (a.key, a.node) not in now_failed]
+        changes += [
+            f"cleared: {a.text}" for a in before.failed if (a.key, a.node) not in now_failed
+        ]
         return changes
 
 

@@ -73,9 +73,7 @@ class Vocabulary:
                 empty = parameter.default is inspect.Parameter.empty
                 default = ... if empty else parameter.default
                 fields[parameter.name] = (hints[parameter.name], default)
-            model = create_model(
-                name, __config__=ConfigDict(extra="forbid", strict=True), **fields
-            )
+            model = create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
             self.words[name] = Word(name, sentence, function, model, remember)
             return function
 

@@ -26,7 +26,9 @@ class _Loader(yaml.SafeLoader):
 
 _Loader.yaml_implicit_resolvers = {}
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(true|false)$"), list("tf"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^-?(0|[1-9]\d*)$"), list("-0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"^-?(0|[1-9]\d*)$"), list("-0123456789")
+)
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(null|~|)$"), ["n", "~", ""])
 
 
@@ -48,7 +50,9 @@ class Document:
                 self._walk(node, ())
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
-            raise BadInput(f"{path}:{line}: no text: it has the character {error.character!r}") from error
+            raise BadInput(
+                f"{path}:{line}: no text: it has the character {error.character!r}"
+            ) from error
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise BadInput(f"{path}:{line}: {error.problem or 'is not YAML'}") from error
@@ -66,11 +70,12 @@ class Document:
         words: list[str] = []
         here = self.data
         for key in place:
+            numbered = isinstance(key, int) and isinstance(here, list)
             here = here[key] if _has(here, key) else None
             if isinstance(here, dict) and "section" in here:
                 words = [f"section {here['section']}"]
-            elif isinstance(key, int) and words:
-                words[-1] += f" [{key + 1}]"
+            elif numbered and words:
+                words[-1] += f" [{int(key) + 1}]"
             else:
                 words.append(str(key))
         return ", ".join(words) + ": " if words else ""

@@ -100,7 +100,8 @@ def guest_online(context: Context, guest: Node, host: Node) -> Seen:
         return Seen(False, f"{node.kind} node, {node.text}")
     place = " ".join(resource.nodes) or "nowhere"
     return Seen(
-        node.text == "online" and resource.nodes == (host,), f"{node.text}, {resource.id} on {place}"
+        node.text == "online" and resource.nodes == (host,),
+        f"{node.text}, {resource.id} on {place}",
     )
 
 

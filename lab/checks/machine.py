@@ -99,7 +99,9 @@ def same_file(context: Context, nodes: list[Node], path: str) -> Seen:
 
 
 def _service_sentence(node: str, name: str, **states: bool | None) -> str:
-    wanted = [word if state else f"not {word}" for word, state in states.items() if state is not None]
+    wanted = [
+        word if state else f"not {word}" for word, state in states.items() if state is not None
+    ]
     return f"{node}'s service {name} is {' and '.join(wanted)}"
 
 

@@ -54,7 +54,7 @@ def _ask(context: Context, source: str, asked: list[tuple[str, int, str]]) -> li
         )
         answers: list[str] = json.loads(command.run(argv, within=30).stdout)
     else:
-        line = f'python3 -I -c "{program}" \'{json.dumps(asked)}\''
+        line = f"python3 -I -c \"{program}\" '{json.dumps(asked)}'"
         answers = json.loads(context.machine(source).run(line, check=True).stdout)
     return answers
 
@@ -94,9 +94,7 @@ def ports_closed(context: Context, node: Node, ports: list[str], seen_from: str 
 
 
 @check("a connection from {source} to {to} port {port} is {outcome}")
-def connection(
-    context: Context, source: Node, to: Node, port: int, outcome: Answer
-) -> Seen:
+def connection(context: Context, source: Node, to: Node, port: int, outcome: Answer) -> Seen:
     """What a TCP connection between two nodes does: accepted, refused, rejected or silent."""
     (answer,) = _ask(context, source, [(context.lab.address(to), port, "tcp")])
     return Seen(answer == outcome, answer)

@@ -38,8 +38,15 @@ def enter() -> None:
         command.run(["mount", "--make-private", str(FOLDER)], within=10)
     NAMESPACE.touch()
     command.run(
-        ["unshare", f"--mount={NAMESPACE}", "--propagation", "slave", "sh", "-c",
-         "umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup"],
+        [
+            "unshare",
+            f"--mount={NAMESPACE}",
+            "--propagation",
+            "slave",
+            "sh",
+            "-c",
+            "umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup",
+        ],
         within=10,
     )
 

@@ -38,21 +38,27 @@ def create(lab: str, machines: dict[str, Machine]) -> None:
     switch = namespace(lab)
     _share_folder()
     if not _alive(switch):
-        _make(switch, [
-            "link set lo up",
-            "link add lab0 type bridge forward_delay 0 mcast_snooping 0",
-            f"address add {GATEWAY}/{PREFIX} dev lab0",
-            "link set lab0 up",
-        ])
+        _make(
+            switch,
+            [
+                "link set lo up",
+                "link add lab0 type bridge forward_delay 0 mcast_snooping 0",
+                f"address add {GATEWAY}/{PREFIX} dev lab0",
+                "link set lab0 up",
+            ],
+        )
     for number, (node, machine) in enumerate(machines.items(), start=1):
         own = namespace(lab, node)
         if _alive(own):
             continue
         _make(own, ["link set lo up"])
-        _ip(switch, [
-            f"link add port{number} type veth peer name eth0 netns {own}",
-            f"link set port{number} alias {node} master lab0 up",
-        ])
+        _ip(
+            switch,
+            [
+                f"link add port{number} type veth peer name eth0 netns {own}",
+                f"link set port{number} alias {node} master lab0 up",
+            ],
+        )
         _ip(own, _addressing(machine))
 
 
@@ -111,10 +117,15 @@ def _make(path: Path, batch: Sequence[str]) -> None:
     # Frames between a guest and the wire only pass br0: firewalld is about what the host
     # itself receives. (The setting is one of this namespace; not every kernel has it.)
     command.run(
-        inside(path, [
-            "sh", "-c", "for f in /proc/sys/net/bridge/bridge-nf-call-*; do"
-            " [ ! -e $f ] || echo 0 > $f; done",
-        ]),
+        inside(
+            path,
+            [
+                "sh",
+                "-c",
+                "for f in /proc/sys/net/bridge/bridge-nf-call-*; do"
+                " [ ! -e $f ] || echo 0 > $f; done",
+            ],
+        ),
         within=10,
     )
 

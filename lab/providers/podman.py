@@ -61,8 +61,10 @@ class Podman:
         labels = ["--label", f"lab={order.lab}", "--label", f"node={node}"]
         kind = ["--systemd=always", "--privileged", "--no-hosts", "--dns=none"]
         mounts = [
-            "--volume", f"{FOLDER / order.lab / node}:/run/lab",
-            "--volume", f"{order.images.packages}:/srv/packages:ro",
+            "--volume",
+            f"{FOLDER / order.lab / node}:/run/lab",
+            "--volume",
+            f"{order.images.packages}:/srv/packages:ro",
         ]
         if order.machines[node].hypervisor:
             mounts += ["--volume", f"{order.images.folder}:/srv/images:ro"]

@@ -142,6 +142,7 @@ class JUnit:
             "harness_seconds": f"{harness:.3f}",
             "commands_verbatim": str(ended.verbatim if ended else 0),
             "commands_adapted": str(ended.adapted if ended else 0),
+            "commands_added": str(ended.added if ended else 0),
         }
         if section.evidence:
             properties["evidence"] = " ".join(section.evidence)

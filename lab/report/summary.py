@@ -73,7 +73,7 @@ class Summary:
             show_footer=True,
         )
         ended = self._ended.values()
-        typed = f"{sum(e.verbatim for e in ended)} / {sum(e.adapted for e in ended)}"
+        typed = " / ".join(str(sum(counts)) for counts in zip(*map(_counts, ended), strict=True))
         cluster, harness = sum(e.cluster for e in ended), sum(e.harness for e in ended)
         table.add_column("section", "total", no_wrap=True)
         table.add_column("title", f"{len(self._titles)} sections", overflow="fold")
@@ -81,7 +81,7 @@ class Summary:
         for header, footer in (
             ("cluster", duration(cluster)),
             ("harness", duration(harness)),
-            ("verbatim\n/ adapted", typed),
+            ("verbatim /\nadapted / added", typed),
         ):
             table.add_column(header, footer, justify="right", no_wrap=True)
         for section, title in self._titles.items():
@@ -91,7 +91,7 @@ class Summary:
                 continue
             verdict = Text(WORDS[event.verdict], style=STYLES[event.verdict])
             took = (duration(event.cluster), duration(event.harness))
-            counts = f"{event.verbatim} / {event.adapted}"
+            counts = " / ".join(map(str, _counts(event)))
             numbers = ("", "", "") if event.verdict == "skipped" else (*took, counts)
             table.add_row(Text(section), Text(one_line(title)), verdict, *numbers)
         return table
@@ -124,3 +124,7 @@ class Summary:
             self._evidence.get(bad.section, "none collected"), style="default not dim"
         )
         screen.print(folder, soft_wrap=True)
+
+
+def _counts(event: StepEnded) -> tuple[int, int, int]:
+    return event.verbatim, event.adapted, event.added

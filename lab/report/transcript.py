@@ -89,7 +89,7 @@ def _briefly(event: Event) -> list[str]:
         case StepEnded():
             said = f"{event.section} {event.verdict}: cluster {duration(event.cluster)}, "
             said += f"harness {duration(event.harness)}, "
-            said += f"{event.verbatim} verbatim, {event.adapted} adapted"
+            said += f"{event.verbatim} verbatim, {event.adapted} adapted, {event.added} added"
             return [said, *(f"  {line}" for line in lines_of(event.problem))]
         case EvidenceCollected():
             return [f"evidence of {event.section}: {event.folder}"]

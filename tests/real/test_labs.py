@@ -29,9 +29,7 @@ def test_two_labs_at_once(name: str) -> None:
     names = [name, f"{name}-b"]
     try:
         with ThreadPoolExecutor() as pool:
-            jobs = [
-                pool.submit(lab, "up", "guest-walkthrough", "--name", n, *UNTIL) for n in names
-            ]
+            jobs = [pool.submit(lab, "up", "guest-walkthrough", "--name", n, *UNTIL) for n in names]
             ends = [job.result() for job in jobs]
         assert [end.status for end in ends] == [0, 0], ends
         for one in names:
@@ -174,4 +172,3 @@ def test_full_cache_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     finally:
         lab("down", "full")
         command.run(["umount", str(small)], within=10)
-

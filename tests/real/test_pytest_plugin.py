@@ -25,9 +25,22 @@ def test_sections_are_items(name: str, altered: Make, tmp_path: Path) -> None:
 
     report = tmp_path / "junit.xml"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", str(altered(second_fails)), f"--junitxml={report}",
-         f"--lab-name={name}", "-rs", "-p", "no:cacheprovider"],
-        capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path,
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            str(altered(second_fails)),
+            f"--junitxml={report}",
+            f"--lab-name={name}",
+            "-rs",
+            "-p",
+            "no:cacheprovider",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        cwd=tmp_path,
     )
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 failed, 1 passed, 15 skipped" in done.stdout

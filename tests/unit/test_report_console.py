@@ -367,7 +367,9 @@ def test_a_terminal_shows_one_line_with_the_time_left_now() -> None:
     report, file = on_terminal(STEP, waiting(0.0, 87.0), clock=clock)
     refresh(report)
     shown = visible(file)[-1]
-    assert re.fullmatch(r"waiting until guest1 online .*… · seen: guest1 offline · 87 s left", shown)
+    assert re.fullmatch(
+        r"waiting until guest1 online .*… · seen: guest1 offline · 87 s left", shown
+    )
     clock.now += 20
     refresh(report)
     assert visible(file)[-1].endswith(" · 67 s left")

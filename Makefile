@@ -1,0 +1,63 @@
+# `make up` brings up the book's first cluster; `make help` lists the rest.
+
+SCENARIO ?= guest-walkthrough
+BIN := .venv/bin
+STAGES := lint types unit real
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+.PHONY: up
+up: setup  ## bring up SCENARIO (guest-walkthrough unless said otherwise)
+	$(BIN)/lab up $(SCENARIO)
+
+# Always asked, since only the script can tell; where all is there it ends at once.
+.PHONY: setup
+setup:  ## install the system packages and make .venv
+	@./setup.sh
+
+.PHONY: test
+test: setup  ## all of the below, one after the other, each with the time it took
+	@for stage in $(STAGES); do \
+	    echo "== $$stage"; start=$$(date +%s); \
+	    $(MAKE) --no-print-directory run-$$stage || { echo "== $$stage failed" >&2; exit 1; }; \
+	    echo "== $$stage: $$(($$(date +%s) - start)) s"; \
+	done
+
+.PHONY: lint
+lint: setup run-lint  ## style and likely mistakes (ruff)
+
+.PHONY: types
+types: setup run-types  ## types (mypy, strict)
+
+.PHONY: unit
+unit: setup run-unit  ## tests that need neither root nor a cluster
+
+.PHONY: real
+real: setup run-real  ## tests on real clusters; as root
+
+.PHONY: bench
+bench: setup  ## how long things take
+	$(BIN)/python -m bench
+
+.PHONY: run-lint run-types run-unit run-real
+run-lint:
+	$(BIN)/ruff check .
+
+run-types:
+	$(BIN)/mypy
+
+run-unit:
+	$(BIN)/pytest
+
+run-real:
+	$(BIN)/pytest -m real tests/real
+
+.PHONY: clean
+clean:  ## remove .venv and what tools left; built images and labs stay
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
