@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console as Screen
@@ -57,10 +58,7 @@ def down_(options: argparse.Namespace) -> int:
     if options.all and options.lab:
         raise BadInput("give a lab's name or --all, not both")
     there = labs.everything()
-    if options.all:
-        names = there
-    else:
-        names = [options.lab or _only(there)]
+    names = there if options.all else [options.lab or _only(there)]
     if not names:
         print("there is no lab")
     for name in names:
@@ -94,7 +92,7 @@ def list_(options: argparse.Namespace) -> int:
         on = sum(row["machines"].values())
         table.add_row(
             row["name"],
-            os.path.basename(row["scenario"]).removesuffix(".yaml"),
+            Path(row["scenario"]).stem,
             f"{row['platform']} ({row['provider']})",
             f"{on} of {len(row['machines'])} on",
             f"{len(row['done'])} of {len(row['sections'])}",

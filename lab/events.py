@@ -142,8 +142,8 @@ class StepEnded(Event):
 
     `cluster`: seconds that commands ran and that expectations took to come true, `harness`
     all the rest. `verbatim`/`adapted`: how many of the book's commands were typed as
-    printed, and how many otherwise; `added`: commands that the platform needs beside them. `problem`: the first thing that failed, or for a skipped
-    section why it was.
+    printed, and how many otherwise; `added`: commands that the platform needs beside them.
+    `problem`: the first thing that failed, or for a skipped section why it was.
     """
 
     section: str

@@ -6,6 +6,7 @@ provider. Section 4.2.1 leaves it to the reader how a guest is made: this is our
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -97,10 +98,8 @@ class Guests:
     def close(self) -> None:
         """Drop the connection to libvirtd."""
         if self._connection is not None:
-            try:
+            with suppress(libvirt.libvirtError):  # the host may be gone, and it with the host
                 self._connection.close()
-            except libvirt.libvirtError:
-                pass  # the host is gone, and the connection with it
             self._connection = None
 
     def _connect(self) -> libvirt.virConnect:

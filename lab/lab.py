@@ -10,7 +10,6 @@ The folder of a lab, <state>/labs/NAME:
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -101,7 +100,7 @@ class Lab:
         """Write lab.json, whole or not at all."""
         draft = self.folder / "lab.json.new"
         draft.write_text(json.dumps(vars(self.record), indent=2) + "\n")
-        os.replace(draft, self.folder / "lab.json")
+        draft.replace(self.folder / "lab.json")
 
     # -- machines --------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import re
 
 from lab.checks import Seen, check
 from lab.context import Context
-from lab.status import NoStatus, NodeStatus
+from lab.status import NodeStatus, NoStatus
 from lab.vocabulary import Node
 
 

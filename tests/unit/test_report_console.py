@@ -73,6 +73,7 @@ def step_ended(
         harness=1.5,
         verbatim=3,
         adapted=1,
+        added=2,
         problem=problem,
     )
 
@@ -301,10 +302,25 @@ def test_the_summary_table() -> None:
     )
     rows = [line.split() for line in lines]
     title = ["Integrate", "as", "Guest", "Node"]
-    assert ["4.3.1", *title, "PASS", "62.4", "s", "1.5", "s", "3", "/", "1"] in rows
-    assert ["4.3.2", *title, "ERROR", "62.4", "s", "1.5", "s", "3", "/", "1"] in rows
+    assert ["4.3.1", *title, "PASS", "62.4", "s", "1.5", "s", "3", "/", "1", "/", "2"] in rows
+    assert ["4.3.2", *title, "ERROR", "62.4", "s", "1.5", "s", "3", "/", "1", "/", "2"] in rows
     assert ["4.4", "not", "run"] in rows
-    assert ["total", "3", "sections", "2", "min", "5", "s", "3.0", "s", "6", "/", "2"] in rows
+    assert [
+        "total",
+        "3",
+        "sections",
+        "2",
+        "min",
+        "5",
+        "s",
+        "3.0",
+        "s",
+        "6",
+        "/",
+        "2",
+        "/",
+        "4",
+    ] in rows
     assert max(map(len, lines)) <= 80
 
 

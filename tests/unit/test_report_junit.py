@@ -98,6 +98,7 @@ def test_a_test_case_for_each_section(cases: dict[str, ET.Element]) -> None:
         "harness_seconds": "1.500",
         "commands_verbatim": "3",
         "commands_adapted": "1",
+        "commands_added": "0",
     }
 
 

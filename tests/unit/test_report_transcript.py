@@ -88,7 +88,7 @@ def test_everything_of_a_section(tmp_path: Path) -> None:
         "               two",
         "         hint: try",
         "14:05:06 evidence of 4.3.2: /somewhere",
-        "14:05:06 4.3.2 failed: cluster 3.0 s, harness 0.0 s, 0 verbatim, 0 adapted",
+        "14:05:06 4.3.2 failed: cluster 3.0 s, harness 0.0 s, 0 verbatim, 0 adapted, 0 added",
         "14:05:06   not so",
         "",
     ]
