@@ -98,8 +98,9 @@ def _pump(
     with suppress(BrokenPipeError):  # it may end without having read all of it
         process.stdin.write(data)
         process.stdin.close()
-    for raw in process.stdout:
-        read.put(raw.decode(errors="replace").rstrip("\n"))
+    with process.stdout as output:
+        for raw in output:
+            read.put(raw.decode(errors="replace").rstrip("\n"))
     read.put(None)
 
 

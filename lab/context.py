@@ -29,6 +29,12 @@ class Context:
         """The machine that is asked about the cluster: a cluster node."""
         return self.machine(next(iter(self.lab.scenario.nodes)))
 
+    def typed(self, number: int) -> Result:
+        """The result of a command of this part, counted from 1."""
+        if not 1 <= number <= len(self.done):
+            raise IndexError(f"there is no command {number}; {len(self.done)} were typed")
+        return self.done[number - 1]
+
     def status(self) -> ClusterStatus:
         """The cluster's state now. Raises NoStatus where the cluster does not run."""
         status = self.lab.status()

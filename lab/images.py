@@ -28,6 +28,11 @@ BUILD_DEADLINE = 1800.0  # seconds; about 90 on two cores with a near mirror
 _TARGET = "$(CREATED_BY) $(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)"
 ROOM = 4 * 1024**3  # bytes that a build takes at its peak, with some to spare
 
+# How a build runs: killed when this process is (whatever kills it), in a PID namespace that
+# takes every process of a package's script along, in a mount namespace that takes the mounts.
+_CONFINED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork",
+             "--kill-child", "--mount-proc")  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Images:
@@ -143,21 +148,9 @@ def _build(platform: Platform, say: Callable[[str], None]) -> None:
                 if line.startswith("### "):
                     say(line.removeprefix("### "))
 
-            # A mount namespace of its own: whatever ends the script, its mounts end with it.
-            # The PID namespace likewise ends every process that a package's script started.
             try:
                 command.run(
-                    [
-                        "unshare",
-                        "--mount",
-                        "--pid",
-                        "--fork",
-                        "--kill-child",
-                        "--mount-proc",
-                        str(script),
-                        str(work),
-                        platform.suite,
-                    ],
+                    [*_CONFINED, str(script), str(work), platform.suite],
                     within=BUILD_DEADLINE,
                     on_line=keep,
                     env={

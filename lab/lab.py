@@ -106,11 +106,19 @@ class Lab:
 
     def up(self, say: Say = lambda line: None) -> None:
         """Bring every machine up and wait until each can be logged in to."""
-        built = images.ensure(self.platform, say)
+        there = self.provider.running(self.name)
         self.access.create(self.name, self.scenario, self.provider)
-        seeds = {node: self.access.seed(self.scenario, node) for node in self.scenario.nodes}
-        say(f"machines: {', '.join(self.scenario.nodes)} ({self.provider.name})")
-        self.provider.up(Order(self.name, self.scenario.nodes, seeds, built))
+        if all(node in there for node in self.scenario.nodes):
+            # They keep the images that they were made of, whatever the recipe says by now.
+            for node in self.scenario.nodes:
+                if not there[node]:
+                    say(f"{node} had no power; it is started")
+                    self.provider.power_on(self.name, node)
+        else:
+            built = images.ensure(self.platform, say)
+            seeds = {node: self.access.seed(self.scenario, node) for node in self.scenario.nodes}
+            say(f"machines: {', '.join(self.scenario.nodes)} ({self.provider.name})")
+            self.provider.up(Order(self.name, self.scenario.nodes, seeds, built))
         for node in self.scenario.nodes:
             self.machine(node).await_login(BOOT)
         ssh = self.folder / "ssh"

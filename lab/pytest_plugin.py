@@ -80,7 +80,7 @@ class ScenarioFile(pytest.File):
             self._run = self._stack.enter_context(opened(wish, lambda event: None))
         return self._run
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], **_: Any) -> Any:
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """A mistake in the scenario needs no traceback."""
         if isinstance(excinfo.value, LabError):
             return excinfo.value.message

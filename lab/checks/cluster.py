@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 from lab.checks import Seen, check
 from lab.context import Context
@@ -51,12 +52,18 @@ def quorum(context: Context) -> Seen:
     return Seen(status.quorum, "quorum" if status.quorum else "no quorum")
 
 
+# Process names; the kernel keeps 15 characters of each. pacemaker_remote is not the cluster.
+_DAEMONS = "corosync|pacemakerd|pacemaker-(based|fence|execd|attrd|sched|contr).*"
+
+
 @check("the cluster is stopped on {nodes}")
 def cluster_stopped(context: Context, nodes: list[Node]) -> Seen:
-    """Neither corosync nor pacemaker runs there, as processes."""
+    """Neither corosync nor pacemaker nor a daemon of it runs there, as processes."""
     running = []
     for node in nodes:
-        done = context.machine(node).run("pgrep -a -x 'corosync|pacemakerd'")
+        done = context.machine(node).run(f"pgrep -l -x '{_DAEMONS}'")
+        if done.exit not in (0, 1):
+            return Seen(False, f"pgrep on {node}: {done.output.strip()}")
         running += [f"{line.split()[-1]} on {node}" for line in done.stdout.splitlines()]
     return Seen(not running, f"running: {', '.join(running)}" if running else "stopped")
 
@@ -83,9 +90,13 @@ def configured(context: Context, nodes: int, resources: int) -> Seen:
 @check("the cluster property {name} is {value}")
 def property_is(context: Context, name: str, value: str) -> Seen:
     """The property in the CIB's cluster options."""
-    done = context.asked().run(f"crm_attribute --type crm_config --name {name} --query --quiet")
-    real = done.stdout.strip() if done.exit == 0 else "(not set)"
-    return Seen(real == value, real)
+    done = context.asked().run(
+        f"crm_attribute --type crm_config --name {shlex.quote(name)} --query --quiet"
+    )
+    if done.exit:
+        return Seen(False, done.output.strip() or f"exit status {done.exit}")
+    real = done.stdout.strip()
+    return Seen(real == value, real or "empty")
 
 
 @check("guest node {guest} is online on {host}")
@@ -95,14 +106,15 @@ def guest_online(context: Context, guest: Node, host: Node) -> Seen:
     node = status.nodes.get(guest)
     if node is None:
         return Seen(False, "no such node in the cluster")
-    resource = status.resources.get(node.guest_of)
-    if node.kind != "guest" or resource is None:
+    if node.kind != "guest":
         return Seen(False, f"{node.kind} node, {node.text}")
-    place = " ".join(resource.nodes) or "nowhere"
-    return Seen(
-        node.text == "online" and resource.nodes == (host,),
-        f"{node.text}, {resource.id} on {place}",
-    )
+    # Its connection is a resource that the cluster makes and names after the node.
+    both = {name: status.resources.get(name) for name in (node.guest_of, guest)}
+    there = all(r and r.role == "Started" and r.nodes == (host,) for r in both.values())
+    places = [
+        f"{name} {resource.text if resource else 'absent'}" for name, resource in both.items()
+    ]
+    return Seen(node.text == "online" and there, ", ".join([node.text, *places]))
 
 
 @check("guest node {guest} is lost")
@@ -134,9 +146,11 @@ def resources_spread(context: Context, resources: list[str], nodes: list[Node]) 
     """Each primitive is started on exactly one of the nodes, and each node has at least one."""
     status = context.status()
     places = {r: status.resources[r] for r in resources if r in status.resources}
-    started = [r for r, s in places.items() if s.role == "Started" and len(s.nodes) == 1]
+    started = [
+        r for r, s in places.items() if s.role == "Started" and len(s.nodes) == 1 and not s.failed
+    ]
     used = {node for r in started for node in places[r].nodes}
-    text = ", ".join(f"{r} {s.text}" for r, s in places.items()) or "none of them"
+    text = ", ".join(f"{r} {places[r].text if r in places else 'absent'}" for r in resources)
     return Seen(len(started) == len(resources) and used == set(nodes), text)
 
 
@@ -174,8 +188,11 @@ def failed_action(context: Context, resource: str, operation: str) -> Seen:
 
 @check("no failed action of {resource} is recorded")
 def no_failed_action_of(context: Context, resource: str) -> Seen:
-    """The cluster lists no failed operation of that resource."""
-    hit = [a.text for a in context.status().failed if a.resource == resource]
+    """The cluster has that resource and lists no failed operation of it."""
+    status = context.status()
+    if resource not in status.resources:
+        return Seen(False, "no such resource")
+    hit = [a.text for a in status.failed if a.resource == resource]
     return Seen(not hit, "; ".join(hit) or "none")
 
 
@@ -200,5 +217,5 @@ def crm_mon_on(context: Context, node: Node, guest: Node) -> Seen:
 @check("command {command} prints an answer matching {pattern}")
 def answers(context: Context, pattern: str, command: int = 1) -> Seen:
     """A cluster tool's answer (standard output) matches the regular expression."""
-    text = context.done[command - 1].stdout.strip()
+    text = context.typed(command).stdout.strip()
     return Seen(re.search(pattern, text, re.M) is not None, text[-300:] or "nothing")

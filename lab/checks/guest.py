@@ -30,9 +30,13 @@ def _incarnation(context: Context, guest: str) -> dict[str, str]:
 @check("virtual machine {guest} was really restarted", remember=_incarnation)
 def guest_restarted(context: Context, guest: Node, *, before: dict[str, str]) -> Seen:
     """Both its QEMU process and its kernel's boot are others than before the section."""
+    if unknown := [name for name, value in before.items() if not value]:
+        return Seen(False, f"no {' and no '.join(unknown)} before the section")
     process = context.lab.guests_of(guest).process(guest)
     if not process or process == before["QEMU process"]:
         return Seen(False, "the same QEMU process" if process else "no QEMU process")
     now = _incarnation(context, guest)
     changed = [name for name in now if now[name] and now[name] != before[name]]
-    return Seen(len(changed) == len(now), f"another {' and another '.join(changed)}")
+    same = [name for name in now if name not in changed]
+    said = [f"another {name}" for name in changed] + [f"the same {name}" for name in same]
+    return Seen(not same, ", ".join(said))

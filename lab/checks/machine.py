@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from lab.checks import Seen, check
 from lab.context import Context
 from lab.vocabulary import Node
@@ -32,7 +34,8 @@ def software_version(context: Context, node: Node, software: str, package: str =
     package = package or context.lab.platform.packages[software]
     found = context.machine(node).host.package(package)
     real = found.version.rpartition(":")[2] if found.is_installed else "not installed"
-    return Seen(real.startswith(expected), f"{package} {real}")
+    same = re.match(re.escape(expected) + r"(?!\d)", real)  # 2.1.5 is not 2.1.50
+    return Seen(bool(same), f"{package} {real}")
 
 
 def _file_sentence(node: str, path: str, contains: str | None, **facts: object) -> str:
@@ -67,10 +70,13 @@ def file(
     if group is not None:
         real["group"] = found.group
     if contains is not None:
-        real["contains"] = contains if contains in found.content_string else "(no such text)"
+        real["contains"] = contains if contains in found.content_string else None
     given = {"size": size, "mode": mode, "owner": owner, "group": group, "contains": contains}
     ok = all(value == given[key] for key, value in real.items())
-    return Seen(ok, ", ".join(f"{key} {value}" for key, value in real.items()) or "there")
+    said = (
+        f"{key} {value}" if value is not None else "no such text" for key, value in real.items()
+    )
+    return Seen(ok, ", ".join(said) or "there")
 
 
 @check("{node} has no {path}")
@@ -83,7 +89,10 @@ def no_file(context: Context, node: Node, path: str) -> Seen:
 @check("{node}: {path} does not contain '{text}'")
 def file_lacks(context: Context, node: Node, path: str, text: str) -> Seen:
     """The file does not contain the text (yet)."""
-    content = context.machine(node).host.file(path).content_string
+    found = context.machine(node).host.file(path)
+    if not found.exists:
+        return Seen(False, "not there")
+    content = found.content_string
     return Seen(text not in content, "contains it" if text in content else "does not contain it")
 
 
@@ -113,18 +122,23 @@ def service(
     running: bool | None = None,
     enabled: bool | None = None,
 ) -> Seen:
-    """systemd has the service running (or not) and enabled (or not); what is not given is free."""
-    found = context.machine(node).host.service(name)
+    """systemd has the service running (or not) and enabled (or not); what is not given is free.
+
+    A service that systemd does not know is neither.
+    """
+    unit = context.machine(node).host.service(name).systemd_properties
+    if unit["LoadState"] != "loaded":
+        return Seen(False, unit["LoadState"])
     real: dict[str, bool] = {}
     if running is not None:
-        real["running"] = found.is_running
+        real["running"] = unit["ActiveState"] == "active"
     if enabled is not None:
-        real["enabled"] = found.is_enabled
+        real["enabled"] = unit["UnitFileState"] in ("enabled", "enabled-runtime")
     given = {"running": running, "enabled": enabled}
     words = [key if value else f"not {key}" for key, value in real.items()]
     return Seen(
         all(value == given[key] for key, value in real.items()),
-        ", ".join(words),
+        ", ".join(words) or "there",
         hint=f"lab exec {node} -- journalctl -u {name} -n 30",
     )
 
@@ -140,6 +154,8 @@ def listening(context: Context, node: Node, socket: str) -> Seen:
 def rebooted(context: Context, node: Node, *, before: str) -> Seen:
     """Its PID 1 is another one than before the section, and systemd says it is up."""
     now = context.lab.boot(node)
+    if not before:
+        return Seen(False, "it had no power before the section")
     if not now or now == before:
         return Seen(False, "still the same boot" if now else "no power")
     state = context.machine(node).run("systemctl is-system-running").stdout.strip()
@@ -149,7 +165,7 @@ def rebooted(context: Context, node: Node, *, before: str) -> Seen:
 @check("command {command} prints '{text}'")
 def printed(context: Context, text: str, command: int = 1) -> Seen:
     """A command of this part printed the text (only where the section is about that text)."""
-    output = context.done[command - 1].output
+    output = context.typed(command).output
     if text in output:
         return Seen(True, "printed")
     return Seen(False, f"it printed {output.strip()[-300:]!r}")
@@ -158,5 +174,5 @@ def printed(context: Context, text: str, command: int = 1) -> Seen:
 @check("command {command} does not print '{text}'")
 def not_printed(context: Context, text: str, command: int = 1) -> Seen:
     """A command of this part did not print the text."""
-    output = context.done[command - 1].output
+    output = context.typed(command).output
     return Seen(text not in output, "not printed" if text not in output else "printed")

@@ -1,0 +1,91 @@
+"""Labs of the benchmarks: named bench-…, each held and removed again whatever happens."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from bench.rows import Say
+from lab import images, platforms, providers, scenario
+from lab.errors import LabError
+from lab.events import Event, Listener, StepEnded, StepStarted
+from lab.lab import Lab, down, held
+from lab.report.junit import JUnit
+from lab.report.results import Results
+from lab.report.transcript import Transcript
+from lab.runner import Runner
+from lab.scenario import PlannedStep
+
+GUESTS = "guest-walkthrough"
+HOST, GUEST = "example-host", "guest1"
+
+
+@contextmanager
+def fresh(what: str, file: Path | None = None) -> Iterator[Lab]:
+    """A lab that so far is on disk only; by default of the guest walk-through."""
+    name = f"bench-{what}"
+    images.ensure(platforms.load(platforms.DEFAULT), print)  # no part of what is measured
+    with held(name):
+        down(name)
+        lab = Lab.create(
+            name, file or scenario.find(GUESTS), platforms.DEFAULT, providers.DEFAULT
+        )
+        try:
+            yield lab
+        finally:
+            with unhurried():
+                lab.close()
+                down(name)
+
+
+@contextmanager
+def unhurried() -> Iterator[None]:
+    """Ctrl-C does not cut short what tidies up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def sections(lab: Lab, until: str = "") -> list[PlannedStep]:
+    """The plan, up to and including a section."""
+    steps = scenario.plan(lab.scenario, lab.platform)
+    if not until:
+        return steps
+    known = [step.section for step in steps]
+    if until not in known:
+        raise LabError(f"there is no section {until}; sections: {', '.join(known)}")
+    return steps[: known.index(until) + 1]
+
+
+def run(lab: Lab, steps: list[PlannedStep], say: Say) -> None:
+    """Run sections as `lab up` does, with the reports that it writes."""
+    folder = lab.folder / "results"
+    folder.mkdir(exist_ok=True)
+    problems: list[str] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, StepStarted):
+            say(f"lab: {event.section} {event.title}")
+        elif isinstance(event, StepEnded) and event.problem:
+            problems.append(f"section {event.section}: {event.problem}")
+
+    with ExitStack() as stack:
+        listeners: list[Listener] = [
+            listen,
+            stack.enter_context(Transcript(folder / "transcript.txt")),
+            stack.enter_context(Results(folder / "results.jsonl")),
+            stack.enter_context(JUnit(folder / "junit.xml")),
+        ]
+        Runner(lab, listeners, str(folder)).run(steps)
+    if problems:
+        raise LabError(problems[0])

@@ -1,0 +1,134 @@
+"""How long it takes until bare machines can be logged in to, and the memory of each.
+
+The plain way beside it: the same image by one `podman run` each, all at once, with no
+network and one and the same host key; ready when systemd has the way in up.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from bench import labs
+from bench.rows import Options, Row, Say
+from lab import command, images, lock, platforms
+from lab.deadline import Deadline, wait_for
+from lab.errors import LabError
+from lab.providers import cgroups
+from lab.providers.podman import LOCK
+
+NODES = 24
+BOOT = 120.0
+PREFIX = "bench-plain-"
+UNIT = "lab-ssh.socket"
+
+
+def run(options: Options, say: Say) -> list[Row]:
+    """The plain way first, then lab's; never both at once."""
+    count = 4 if options.quick else NODES
+    with tempfile.TemporaryDirectory(prefix="lab-bench-") as folder:
+        file = Path(folder) / "bench-nodes.yaml"
+        file.write_text(_scenario(count))
+        with labs.fresh("nodes", file) as lab:
+            platform = images.ensure(platforms.load(platforms.DEFAULT), say)
+            image = f"localhost/lab/{platform.platform}:{platform.key}"
+            with lock.hold(LOCK, "podman", within=120):
+                cgroups.enter()
+            if subprocess.run(_podman("image", "exists", image), check=False).returncode:
+                command.run(_podman("import", "--quiet", str(platform.rootfs), image), within=300)
+            lab.access.create(lab.name, lab.scenario, lab.provider)
+            seed = Path(folder) / "seed.tar"
+            seed.write_bytes(lab.access.seed(lab.scenario, "node1"))
+            plain, plain_memory = _plain(image, seed, count)
+            say(f"plain: {count} containers in {plain:.1f} s")
+            shutil.rmtree(lab.folder / "keys")
+            started = time.monotonic()
+            lab.up(say)
+            seconds = time.monotonic() - started
+            say(f"lab: {count} machines in {seconds:.1f} s")
+            memory = _memory(f"label=lab={lab.name}", count)
+    return [
+        Row(
+            "nodes", f"{count} machines until each is logged in to (baseline: podman run)",
+            seconds, baseline=plain, aim=6.0, details={"nodes": count},
+        ),
+        Row(
+            "", "memory a machine: PSS of its processes, once it is up (baseline: podman run)",
+            memory, unit="MiB", baseline=plain_memory,
+        ),
+    ]
+
+
+def _scenario(count: int) -> str:
+    nodes = "".join(f"  node{n}: {{address: 192.168.122.{100 + n}}}\n" for n in range(1, count + 1))
+    return (
+        f"title: Bare machines\nabout: {count} machines.\nchapter: A\n"
+        f"nodes:\n{nodes}steps:\n"
+        "  - {section: A.1, title: Nothing, expect: [{no_file: {node: node1, path: /nothing}}]}\n"
+    )
+
+
+def _plain(image: str, seed: Path, count: int) -> tuple[float, float]:
+    """Containers by plain podman: seconds until the last one is ready, and MiB a container."""
+    names = [f"{PREFIX}{number}" for number in range(1, count + 1)]
+    remove = _podman("rm", "--force", "--ignore", "--time=0", "--volumes", *names)
+    command.run(remove, within=120)
+    try:
+        with lock.hold(LOCK, "podman", within=120, shared=True), ThreadPoolExecutor(count) as pool:
+            started = time.monotonic()
+            list(pool.map(lambda name: _start(name, image, seed), names))
+            seconds = time.monotonic() - started
+            return seconds, _memory(f"name=^{PREFIX}", count)
+    finally:
+        with labs.unhurried():
+            command.run(remove, within=120)
+
+
+def _start(name: str, image: str, seed: Path) -> None:
+    files, processes = (min(_hard(kind), most) for kind, most in (("n", 1 << 20), ("u", 32768)))
+    limits = [f"--ulimit=nofile={files}:{files}", f"--ulimit=nproc={processes}:{processes}"]
+    kind = ["--systemd=always", "--privileged", "--network=none", "--pids-limit=-1"]
+    mount = f"--volume={seed}:/run/lab/seed.tar:ro"
+    start = ["run", "--detach", "--name", name, *kind, *limits, mount, image, "/sbin/init"]
+    command.run(_podman(*start), within=BOOT)
+    ask = _podman("exec", name, "systemctl", "is-active", "--quiet", UNIT)
+    up = wait_for(
+        lambda: command.run(ask, within=BOOT, check=False).returncode == 0, bool, Deadline(BOOT)
+    )
+    if not up:
+        raise LabError(f"{UNIT} in {name} did not start within {BOOT:.0f} s")
+
+
+def _hard(letter: str) -> int:
+    """A hard limit of this process; what podman may give is no higher."""
+    text = command.run(["bash", "-c", f"ulimit -H -{letter}"], within=10).stdout.strip()
+    return 1 << 30 if text == "unlimited" else int(text)
+
+
+def _memory(which: str, count: int) -> float:
+    """MiB a container: the proportional set sizes of all processes in its PID namespace."""
+    listing = command.run(
+        _podman("ps", "--no-trunc", "--filter", which, "--format={{.Pid}}"), within=60
+    ).stdout.split()
+    if len(listing) != count:
+        raise LabError(f"{len(listing)} containers run, not {count}")
+    spaces = {os.readlink(f"/proc/{pid}/ns/pid") for pid in listing}
+    total = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if str((process / "ns/pid").readlink()) in spaces:
+                found = re.search(r"^Pss:\s+(\d+)", (process / "smaps_rollup").read_text(), re.M)
+                total += int(found[1]) if found else 0
+        except OSError:
+            continue  # it ended meanwhile
+    return total / 1024 / count
+
+
+def _podman(*arguments: str) -> list[str]:
+    return [*cgroups.prefix(), "podman", *arguments]
