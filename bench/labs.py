@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from bench.rows import Say
+from bench.rows import Say, progress
 from lab import images, platforms, providers, scenario
 from lab.errors import LabError
 from lab.events import Event, Listener, StepEnded, StepStarted
@@ -27,7 +27,7 @@ HOST, GUEST = "example-host", "guest1"
 def fresh(what: str, file: Path | None = None) -> Iterator[Lab]:
     """A lab that so far is on disk only; by default of the guest walk-through."""
     name = f"bench-{what}"
-    images.ensure(platforms.load(platforms.DEFAULT), print)  # no part of what is measured
+    images.ensure(platforms.load(platforms.DEFAULT), progress)  # no part of what is measured
     with held(name):
         down(name)
         lab = Lab.create(
@@ -67,8 +67,10 @@ def sections(lab: Lab, until: str = "") -> list[PlannedStep]:
     return steps[: known.index(until) + 1]
 
 
-def run(lab: Lab, steps: list[PlannedStep], say: Say) -> None:
-    """Run sections as `lab up` does, with the reports that it writes."""
+def run(
+    lab: Lab, steps: list[PlannedStep], say: Say, took: dict[str, float] | None = None
+) -> None:
+    """Run sections as `lab up` does, with the reports that it writes; seconds go to `took`."""
     folder = lab.folder / "results"
     folder.mkdir(exist_ok=True)
     problems: list[str] = []
@@ -76,8 +78,11 @@ def run(lab: Lab, steps: list[PlannedStep], say: Say) -> None:
     def listen(event: Event) -> None:
         if isinstance(event, StepStarted):
             say(f"lab: {event.section} {event.title}")
-        elif isinstance(event, StepEnded) and event.problem:
-            problems.append(f"section {event.section}: {event.problem}")
+        elif isinstance(event, StepEnded):
+            if took is not None:
+                took[event.section] = event.cluster + event.harness
+            if event.problem:
+                problems.append(f"section {event.section}: {event.problem}")
 
     with ExitStack() as stack:
         listeners: list[Listener] = [

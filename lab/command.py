@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from lab.deadline import Deadline, wait_for
 from lab.errors import CannotRun, CommandFailed, CommandTimeout
@@ -113,10 +114,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _gone(process: subprocess.Popen[bytes]) -> bool:
-    """Whether nothing of its group is left; its first process may end before the others."""
+    """Whether nothing of its group is left; its first process may end before the others.
+
+    A dead process that nobody collects (PID 1 of a container often does not) is not left.
+    """
     process.poll()
-    try:
-        os.killpg(process.pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended just now
+            state, _, group = path.read_text().rpartition(")")[2].split()[:3]
+            if int(group) == process.pid and state != "Z":
+                return False
+    return True

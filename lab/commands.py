@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console as Screen
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -23,9 +23,17 @@ from lab.lab import Lab
 from lab.scenario import PlannedCommand
 
 
+class Screen(Console):
+    """rich's, which would exit with 1 by itself where the reader (head, less) is gone."""
+
+    def on_broken_pipe(self) -> None:
+        """Called while the error is handled: the command line knows what to do with it."""
+        raise
+
+
 def up_(options: argparse.Namespace) -> int:
     """`lab up`"""
-    from lab.report.console import Console
+    from lab.report.console import Console as Report
     from lab.up import Wish, up
 
     doctors.require()
@@ -37,7 +45,7 @@ def up_(options: argparse.Namespace) -> int:
         until=options.until,
         keep_going=options.keep_going,
     )
-    with Console() as console:
+    with Report() as console:
         outcome = up(wish, console)
     name = outcome.name
     print(f"\ntranscript and results: {outcome.results}")
@@ -59,6 +67,8 @@ def down_(options: argparse.Namespace) -> int:
         raise BadInput("give a lab's name or --all, not both")
     there = labs.everything()
     names = there if options.all else [options.lab or _only(there)]
+    if options.lab and options.lab not in there:
+        raise BadInput(f"there is no lab {options.lab!r}; labs: {', '.join(there) or 'none'}")
     if not names:
         print("there is no lab")
     for name in names:

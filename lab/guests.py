@@ -45,7 +45,11 @@ class Guests:
 
     def version(self) -> str:
         """libvirtd's version, asked of it just now: `9.0.0`."""
-        number = self._connect().getLibVersion()
+        try:
+            number = self._connect().getLibVersion()
+        except libvirt.libvirtError as error:
+            self.close()
+            raise CommandFailed(f"libvirtd on {self._host.name}: {error}") from error
         return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
 
     def create(self, name: str, guest: Guest, seed: bytes) -> str:

@@ -177,8 +177,9 @@ def _build(platform: Platform, say: Callable[[str], None]) -> None:
         (work / "manifest.json").write_text(
             json.dumps({"platform": platform.name, "key": images.key}) + "\n"
         )
-        shutil.rmtree(_folder(platform), ignore_errors=True)  # one that is not whole
-        work.rename(_folder(platform))
+        final = paths.cache() / f"{platform.name}-{recipe}"
+        shutil.rmtree(final, ignore_errors=True)  # it is not whole, or we would not be here
+        work.rename(final)
 
 
 @contextmanager

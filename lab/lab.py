@@ -198,6 +198,8 @@ def down(name: str) -> bool:
 
     Raises LabError if something could not be removed, and says what.
     """
+    if name not in everything():  # `..` or `name/` is a path, but no lab
+        return False
     folder = paths.labs() / name
     found = folder.exists()
     for provider in map(providers.load, providers.names()):

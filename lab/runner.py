@@ -26,6 +26,7 @@ from lab.events import (
     Event,
     EvidenceCollected,
     Listener,
+    Progress,
     RunEnded,
     StepEnded,
     StepStarted,
@@ -93,12 +94,15 @@ class Runner:
                 self._part(part)
         except Stop as stop:
             verdict, problem = stop.verdict, stop.problem
+        except LabError as error:
+            verdict, problem = "failed", error.message
+        except Exception as error:  # noqa: BLE001  # a defect of ours is no verdict on the book
+            verdict, problem = "error", _crash(error)
         if verdict == "passed":
             self.lab.record.done.append(step.section)
             self.lab.save()
         elif self.evidence_folder:
-            folder = evidence.collect(self.lab, self.evidence_folder, step.section)
-            self._emit(EvidenceCollected(section=step.section, folder=str(folder)))
+            self._collect(step.section)
         ended = StepEnded(
             section=step.section,
             title=step.title,
@@ -112,6 +116,14 @@ class Runner:
         )
         self._emit(ended)
         return ended
+
+    def _collect(self, section: str) -> None:
+        try:
+            folder = evidence.collect(self.lab, self.evidence_folder, section)
+        except (LabError, OSError) as error:  # what failed is still to be told
+            self._emit(Progress(text=f"the evidence of {section} is not complete: {error}"))
+        else:
+            self._emit(EvidenceCollected(section=section, folder=str(folder)))
 
     def _part(self, part: PlannedPart) -> None:
         context = Context(self.lab, self._notice)
@@ -224,9 +236,7 @@ class Runner:
             seen = wait_for(look, lambda seen: seen.ok, deadline, waiting)
             verdict = "passed" if seen.ok else "failed"
         except Exception as error:  # noqa: BLE001  # a check that crashes is an error, not a pass
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            text = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
-            seen, verdict = Seen(False, text), "error"
+            seen, verdict = Seen(False, _crash(error)), "error"
         # What is true at the first look cost the cluster nothing: that look is the harness's.
         waited = time.monotonic() - started if looks > 1 else 0.0
         if phase == "expect":
@@ -262,3 +272,8 @@ class Runner:
     def _emit(self, event: Event) -> None:
         for listener in self.listeners:
             listener(event)
+
+
+def _crash(error: Exception) -> str:
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"

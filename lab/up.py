@@ -84,6 +84,8 @@ def opened(wish: Wish, listener: Listener) -> Iterator[Run]:
         raise BadInput(
             f"{path.stem} has no section {wish.until!r}; sections: {', '.join(sections)}"
         )
+    if wish.provider:
+        providers.load(wish.provider)
     name = wish.name or path.stem
     _check_name(name)
     with held(name), ExitStack() as stack:
@@ -153,7 +155,7 @@ def _lab(name: str, path: Path, wish: Wish) -> Lab:
 
 
 def _check_name(name: str) -> None:
-    if not re.match(NAME, name):
+    if not re.fullmatch(NAME, name):
         raise BadInput(
             f"{name!r} cannot name a lab: use small letters, digits and hyphens, 42 at most"
         )

@@ -11,9 +11,9 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from lab.yamlfile import in_words
 
@@ -72,7 +72,7 @@ class Vocabulary:
                     continue
                 empty = parameter.default is inspect.Parameter.empty
                 default = ... if empty else parameter.default
-                fields[parameter.name] = (hints[parameter.name], default)
+                fields[parameter.name] = (_filled(hints[parameter.name]), default)
             model = create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
             self.words[name] = Word(name, sentence, function, model, remember)
             return function
@@ -105,9 +105,12 @@ class Vocabulary:
                 error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden"
             )
             place = str(first["loc"][0])
-            reason = {"missing": "is missing", "extra_forbidden": "is no argument of it"}.get(
-                first["type"], in_words(first)
-            )
+            reason = {
+                "missing": "is missing",
+                "extra_forbidden": "is no argument of it",
+                "too_short": "must not be empty",
+                "string_too_short": "must not be empty",
+            }.get(first["type"], in_words(first))
             takes = ", ".join(fields) or "none"
             raise ValueError(f"{name}: {place} {reason}; arguments: {takes}") from error
         for key, value in given.items():
@@ -117,6 +120,14 @@ class Vocabulary:
                         f"{name}: {key}: there is no node {node!r}; nodes: {', '.join(nodes)}"
                     )
         return word, given
+
+
+def _filled(hint: Any) -> Any:
+    """The type without its empty value: a check of no nodes, or for no text, is always true."""
+    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    if bare is str or get_origin(bare) is list:
+        return Annotated[hint, Field(min_length=1)]
+    return hint
 
 
 def _nodes_in(annotation: Any, metadata: list[Any], value: Any) -> list[str]:

@@ -41,8 +41,11 @@ def no_dc(context: Context) -> Seen:
 def dc(context: Context, node: Node) -> Seen:
     """The node is the cluster's DC and online."""
     status = context.status()
-    online = node in status.nodes and status.nodes[node].online
-    return Seen(status.dc == node and online, f"DC {status.dc or 'none'}")
+    found = status.nodes.get(node)
+    return Seen(
+        status.dc == node and found is not None and found.online,
+        f"DC {status.dc or 'none'}, {node} {found.text if found else 'absent'}",
+    )
 
 
 @check("the cluster has quorum")

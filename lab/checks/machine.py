@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 from lab.checks import Seen, check
 from lab.context import Context
@@ -126,7 +127,9 @@ def service(
 
     A service that systemd does not know is neither.
     """
-    unit = context.machine(node).host.service(name).systemd_properties
+    command = "systemctl show --property=LoadState,ActiveState,UnitFileState"
+    done = context.machine(node).run(f"{command} {shlex.quote(name)}", check=True)
+    unit = dict(line.split("=", 1) for line in done.stdout.splitlines())
     if unit["LoadState"] != "loaded":
         return Seen(False, unit["LoadState"])
     real: dict[str, bool] = {}

@@ -14,16 +14,20 @@ import resource
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from lab import command, lock
 from lab.deadline import Deadline, wait_for
-from lab.errors import CommandFailed, CommandTimeout, LabError
+from lab.errors import CannotRun, CommandFailed, CommandTimeout, LabError
 from lab.images import Images
 from lab.paths import RUN
 from lab.providers import Order, cgroups, network
 
 FOLDER = RUN / "labs"
+INOTIFY_KEY = "fs.inotify.max_user_instances"
+INOTIFY = Path("/proc/sys", *INOTIFY_KEY.split("."))
+INOTIFY_EACH = 10  # systemd 5, polkitd 2, dbus, firewalld, and one to spare
 LOCK = RUN / "podman.lock"  # shared: podman is in use here; exclusive: tidy up after it
 
 
@@ -39,6 +43,7 @@ class Podman:
             image = _import(order.images)
         with lock.hold(LOCK, "podman", within=120, shared=True):
             there = self.running(order.lab)
+            check_room(sum(not there.get(node) for node in order.machines))
             for node in order.machines:
                 folder = FOLDER / order.lab / node
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -132,6 +137,24 @@ class Podman:
 
     def outside(self, lab: str, argv: Sequence[str]) -> list[str]:
         return network.inside(network.namespace(lab), argv)
+
+
+def check_room(new: int) -> None:
+    """Raise CannotRun if the kernel's limit of inotify instances has no room for new machines.
+
+    Each systemd takes some, all of one user's on this machine count together, and a systemd
+    that gets none comes up half: it has to be said before, since afterwards it looks like
+    anything else.
+    """
+    limit = int(INOTIFY.read_text())
+    machines = new + sum(entry["State"] == "running" for entry in _containers())
+    needed = machines * INOTIFY_EACH
+    if needed > limit:
+        raise CannotRun(
+            f"{machines} machines at once need {needed} inotify instances, and the kernel gives "
+            f"root {limit}",
+            hint=f"sysctl -w {INOTIFY_KEY}={max(1024, 2 * needed)}, or take other labs down",
+        )
 
 
 def _name(lab: str, node: str) -> str:

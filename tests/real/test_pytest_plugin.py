@@ -32,7 +32,7 @@ def test_sections_are_items(name: str, altered: Make, tmp_path: Path) -> None:
             str(altered(second_fails)),
             f"--junitxml={report}",
             f"--lab-name={name}",
-            "-rs",
+            "-rfs",
             "-p",
             "no:cacheprovider",
         ],

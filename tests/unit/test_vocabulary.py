@@ -93,8 +93,7 @@ def test_what_is_remembered_is_no_argument() -> None:
 
 def test_unknown_word() -> None:
     assert refused({"sizd": None}) == (
-        "unknown check 'sizd'; did you mean 'sized'? "
-        "valid: agree, changed, nothing, said, sized"
+        "unknown check 'sizd'; did you mean 'sized'? valid: agree, changed, nothing, said, sized"
     )
     assert refused({"qqq": None}).startswith("unknown check 'qqq'; valid: agree, ")
 
@@ -117,11 +116,19 @@ def test_unknown_word() -> None:
             "sized: sizes should be a list; arguments: node, sizes, kind",
         ),
         (
+            {"node": "guest1", "sizes": []},
+            "sized: sizes must not be empty; arguments: node, sizes, kind",
+        ),
+        (
+            {"node": "", "sizes": [1]},
+            "sized: node must not be empty; arguments: node, sizes, kind",
+        ),
+        (
             {"node": "guest1", "sizes": ["1"]},
             "sized: sizes should be a whole number; arguments: node, sizes, kind",
         ),
         (
-            {"node": "guest1", "sizes": [], "kind": "c"},
+            {"node": "guest1", "sizes": [1], "kind": "c"},
             "sized: kind Input should be 'a' or 'b'; arguments: node, sizes, kind",
         ),
     ],
@@ -139,7 +146,7 @@ def test_argument_of_a_word_that_takes_none() -> None:
     [
         ({"changed": "guest2"}, "changed: node"),
         ({"agree": {"nodes": ["guest1", "guest2"]}}, "agree: nodes"),
-        ({"agree": {"nodes": [], "besides": "guest2"}}, "agree: besides"),
+        ({"agree": {"nodes": ["guest1"], "besides": "guest2"}}, "agree: besides"),
     ],
 )
 def test_unknown_node(entry: dict[str, Any], key: str) -> None:

@@ -1,0 +1,132 @@
+"""From a change in the cluster to the end of a wait for it.
+
+A resource is stopped and started. When the cluster knew, says crm_mon on the node itself,
+which runs a script for each operation as it comes in; when the wait ended, says the runner.
+Machines that are containers have the clock of this machine, so the two compare.
+"""
+
+from __future__ import annotations
+
+import random
+import shlex
+import statistics
+import tempfile
+from pathlib import Path
+
+from bench import labs
+from bench.plain import Plain
+from bench.rows import Options, Row, Say, p95, summary
+from lab import checks, command
+from lab.deadline import Deadline, wait_for
+from lab.errors import LabError
+from lab.events import Checked, Event
+from lab.lab import Lab
+from lab.runner import Runner
+from lab.scenario import PlannedCommand, PlannedPart, PlannedStep, Use
+
+SAMPLES = 24
+WITHIN = 30.0
+RESOURCE = "BENCH"
+SEEN = "/run/bench-seen"
+AGENT = "/root/bench-agent"
+_AGENT = f"""#!/bin/bash
+echo "$EPOCHREALTIME $CRM_notify_rsc $CRM_notify_task $CRM_notify_rc" >> {SEEN}
+"""
+_PREPARE = (
+    "pcs property set stonith-enabled=false",
+    f"pcs resource create {RESOURCE} ocf:pacemaker:Dummy op monitor interval=1h",
+    f"touch {SEEN}",
+    f"crm_mon --daemonize --external-agent={AGENT} --pid-file=/run/bench-mon.pid",
+)
+
+
+def run(options: Options, say: Say) -> list[Row]:
+    """Lab's wait and a shell loop over ssh take turns."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    with labs.fresh("notice") as lab, tempfile.TemporaryDirectory(prefix="lab-bench-") as folder:
+        lab.up(say)
+        labs.run(lab, labs.sections(lab, "4.1.5"), say)
+        node = lab.machine(labs.HOST)
+        node.put(_AGENT.encode(), AGENT, mode=0o755)
+        for line in _PREPARE:
+            node.run(line, within=60, check=True)
+        plain = Plain(lab, Path(folder))
+        for number in range(2 * (4 if options.quick else SAMPLES)):
+            role = ("Stopped", "Started")[number % 2]
+            turn = number % 4 in (0, 3)  # so that each sees as many stops as starts
+            if turn:
+                ours.append(_by_lab(lab, role))
+            else:
+                theirs.append(_by_shell(lab, plain, role))
+            say(f"{role}: {'lab' if turn else 'plain'} {(ours if turn else theirs)[-1]:.3f} s")
+    details = {"lab": summary(ours), "plain": summary(theirs)}
+    return [
+        Row(
+            "notice", "from a change to the end of a wait, median (baseline: a shell loop)",
+            statistics.median(ours), baseline=statistics.median(theirs), aim=0.3, details=details,
+        ),
+        Row("", f"95th percentile of {len(ours)}", p95(ours), baseline=p95(theirs)),
+    ]
+
+
+def _by_lab(lab: Lab, role: str) -> float:
+    """A section of one command and one expectation, by the runner."""
+    word = {"Stopped": "resource_stopped", "Started": "resource_started"}[role]
+    given = {"resource": RESOURCE} | ({"node": labs.HOST} if role == "Started" else {})
+    use = Use(*checks.load().use({word: given}, lab.scenario.names))
+    change = PlannedCommand(
+        node=labs.HOST, text=_later(role), exit=(0,), secret="", adapted=False, book=(), why=""
+    )
+    part = PlannedPart(
+        book=0, before=(), commands=(change,), acts=(), expect=(use,), within=WITHIN
+    )
+    ended: list[Checked] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Checked):
+            ended.append(event)
+
+    since = _lines(lab)
+    Runner(lab, [listen]).step(PlannedStep("notice", "Notice a change", (part,)))
+    if not ended or ended[-1].verdict != "passed":
+        raise LabError(f"{RESOURCE} was not seen {role}: {ended}")
+    return ended[-1].at - _known(lab, role, since)
+
+
+def _by_shell(lab: Lab, plain: Plain, role: str) -> float:
+    """The same command and wait by a shell script."""
+    condition = f"started {RESOURCE} {labs.HOST}" if role == "Started" else f"stopped {RESOURCE}"
+    change = f"typed 0 {labs.HOST} {shlex.quote(_later(role))}"
+    since = _lines(lab)
+    argv = plain.write("change", [change, f"try {WITHIN:.0f} {condition}", "mark end"])
+    output = command.run(argv, within=2 * WITHIN).stdout
+    return float(output.split()[-2]) - _known(lab, role, since)
+
+
+def _later(role: str) -> str:
+    """Changes the resource's role in a while, when the wait has begun."""
+    change = (
+        f"crm_resource --resource {RESOURCE} --meta --set-parameter target-role "
+        f"--parameter-value {role}"
+    )
+    return f"(sleep {random.uniform(0.6, 1.2):.3f}; {change}) < /dev/null > /dev/null 2>&1 &"
+
+
+def _lines(lab: Lab) -> int:
+    return len(lab.machine(labs.HOST).run(f"cat {SEEN}", check=True).stdout.splitlines())
+
+
+def _known(lab: Lab, role: str, since: int) -> float:
+    """When crm_mon on the node saw the operation succeed, after that many lines."""
+    task = {"Stopped": "stop", "Started": "start"}[role]
+
+    def look() -> list[str]:
+        text = lab.machine(labs.HOST).run(f"cat {SEEN}", check=True).stdout
+        return [
+            line for line in text.splitlines()[since:] if line.split()[1:] == [RESOURCE, task, "0"]
+        ]
+
+    if found := wait_for(look, bool, Deadline(WITHIN)):
+        return float(found[0].split()[0])
+    raise LabError(f"crm_mon on {labs.HOST} did not tell of the {task} of {RESOURCE}")

@@ -1,0 +1,1232 @@
+"""Every check, in a world in which it is true and in worlds in which what it is about is broken.
+
+A world is scripted: what no script says raises. So a check that looks somewhere else than it
+should is an error here, and one that does not look at all is found by a world that is dark.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from lab import checks, paths, platforms, status
+from lab.checks import Seen
+from lab.checks.network import _PROBE
+from lab.context import Context
+from lab.errors import CommandFailed, LabError, Unreachable
+from lab.lab import Lab
+from lab.machine import Machine, Result, _Backend
+from lab.scenario import load
+from lab.status import ClusterStatus, FailedAction, NodeStatus, NoStatus, ResourceStatus
+
+HOST, GUEST = "example-host", "guest1"
+NODES = [HOST, GUEST]
+WORDS = checks.load().words
+DATA = Path(__file__).parent / "data"
+Answer = str | int | tuple[int, str] | Exception  # a command's output, exit status, or both
+
+
+# -- the world ------------------------------------------------------------------------------
+
+
+@dataclass
+class File:
+    """What testinfra tells of a file."""
+
+    content_string: str = ""
+    mode: int = 0o644
+    user: str = "root"
+    group: str = "root"
+    exists: bool = True
+
+    @property
+    def size(self) -> int:
+        return len(self.content_string)
+
+    @property
+    def sha256sum(self) -> str:
+        return f"{hash(self.content_string) & 0xFFFFFFFFFFFFFFFF:016x}"
+
+
+class Gone:
+    """What testinfra tells of a file that is not there: all but that is an error."""
+
+    exists = False
+
+    def __getattr__(self, name: str) -> None:
+        raise RuntimeError(f"{name} of a file that is not there")
+
+
+@dataclass
+class Facts:
+    """A machine: its files (None: not there), packages, sockets, and answers to commands.
+
+    The keys of `runs` are regular expressions that a command matches as a whole.
+    """
+
+    files: dict[str, File | None] = field(default_factory=dict)
+    packages: dict[str, str] = field(default_factory=dict)
+    sockets: tuple[str, ...] = ()
+    runs: dict[str, Answer] = field(default_factory=dict)
+
+    @property
+    def host(self) -> Facts:
+        return self
+
+    def file(self, path: str) -> File | Gone:
+        return self.files[path] or Gone()
+
+    def package(self, name: str) -> SimpleNamespace:
+        version = self.packages.get(name)
+        if version is None:
+            return SimpleNamespace(is_installed=False)  # its version is an error
+        return SimpleNamespace(is_installed=True, version=version)
+
+    def socket(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(is_listening=name in self.sockets)
+
+    def run(self, command: str, *, within: float = 30, check: bool = False) -> Result:
+        assert within > 0
+        for pattern, answer in self.runs.items():
+            if re.fullmatch(pattern, command):
+                return answered(command, answer, check)
+        raise NotImplementedError(f"no script has: {command}")
+
+
+def answered(command: str, answer: Answer, check: bool = False) -> Result:
+    if isinstance(answer, Exception):
+        raise answer
+    code, text = answer if isinstance(answer, tuple) else (0, answer)
+    if isinstance(text, int):
+        code, text = text, ""
+    if check and code:
+        raise CommandFailed(f"`{command}` ended with exit status {code}")
+    return Result(command, code, text if not code else "", text if code else "", 0.1)
+
+
+@dataclass
+class Virtual:
+    """libvirt and QEMU on a host."""
+
+    states: dict[str, str] = field(default_factory=dict)
+    processes: dict[str, str] = field(default_factory=dict)
+    answer: str | Exception = "9.0.0"
+
+    def version(self) -> str:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def state(self, name: str) -> str:
+        return self.states[name]
+
+    def process(self, name: str) -> str:
+        return self.processes[name]
+
+
+@dataclass
+class World:
+    """A lab, as far as checks see it."""
+
+    machines: dict[str, Any] = field(default_factory=dict)
+    cluster: ClusterStatus | Exception | None = None
+    asked_on: dict[str, ClusterStatus | Exception] = field(default_factory=dict)
+    done: list[Result] = field(default_factory=list)
+    virtual: Virtual = field(default_factory=Virtual)
+    boots: dict[str, str] = field(default_factory=dict)
+    answers: list[str] | None = None  # of the probe
+    addresses: dict[str, str] = field(
+        default_factory=lambda: {HOST: "192.168.122.100", GUEST: "192.168.122.10"}
+    )
+
+    name = "a-lab"
+    platform = platforms.load("debian-12")
+    scenario = load(paths.SCENARIOS / "guest-walkthrough.yaml")
+
+    @property
+    def provider(self) -> World:
+        return self
+
+    def outside(self, lab: str, argv: Sequence[str]) -> list[str]:
+        assert lab == self.name
+        if self.answers is None:
+            return list(argv)  # really tried
+        assert argv[:3] == ["python3", "-I", "-c"]
+        assert len(json.loads(argv[-1])) == len(self.answers)
+        return ["echo", json.dumps(self.answers)]
+
+    def machine(self, node: str) -> Any:
+        return self.machines[node]
+
+    def guests(self, host: str) -> Virtual:
+        assert host == HOST
+        return self.virtual
+
+    def guests_of(self, guest: str) -> Virtual:
+        assert guest == GUEST
+        return self.virtual
+
+    def address(self, node: str) -> str:
+        return self.addresses[node]
+
+    def boot(self, node: str) -> str:
+        return self.boots[node]
+
+    def status(self, node: str = "") -> ClusterStatus:
+        found = self.asked_on[node] if node else self.cluster
+        if isinstance(found, Exception):
+            raise found
+        assert found is not None, "no script has the cluster's state"
+        return found
+
+    def context(self) -> Context:
+        return Context(cast(Lab, self), done=self.done)
+
+
+class Dark:
+    """A world in which nothing can be reached."""
+
+    scenario = World.scenario
+    platform = World.platform
+    name = World.name
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def nothing(*_: object) -> None:
+            raise Unreachable("nothing can be reached")
+
+        return nothing
+
+
+def on(node: str, **facts: Any) -> World:
+    return World({node: Facts(**facts)})
+
+
+def runs(node: str, command: str, answer: Answer) -> World:
+    return on(node, runs={command: answer})
+
+
+def typed(*outputs: str) -> World:
+    return World(done=[Result("", 0, text, "", 0.1) for text in outputs])
+
+
+# -- clusters -------------------------------------------------------------------------------
+
+
+def resource(name: str, *nodes: str, role: str = "Started", failed: bool = False) -> ResourceStatus:
+    agent = "ocf:pacemaker:Dummy"
+    return ResourceStatus(name, agent, role if nodes else "Stopped", nodes, bool(nodes), failed)
+
+
+def cluster(*resources: ResourceStatus, **facts: Any) -> World:
+    """The host is DC, guest1 a guest node, and both are online, unless the facts say otherwise."""
+    nodes = facts.pop("nodes", None)
+    if nodes is None:
+        nodes = (NodeStatus(HOST, "member", True), GUEST_NODE)
+    known = {
+        "dc": HOST,
+        "quorum": True,
+        "nodes": {node.name: node for node in nodes},
+        "resources": {one.id: one for one in resources},
+        "nodes_configured": 2,
+        "resources_configured": len(resources),
+    }
+    return World(cluster=ClusterStatus(**{**known, **facts}))
+
+
+HOST_NODE = NodeStatus(HOST, "member", True)
+GUEST_NODE = NodeStatus(GUEST, "guest", True, guest_of="vm-guest1")
+MACHINE = resource("vm-guest1", HOST)
+CONNECTION = resource("guest1", HOST)
+LOST = FailedAction("guest1_monitor_30000", HOST, "error")
+NOT_RUNNING = World(cluster=NoStatus("no cluster status: not connected"))
+
+
+def recorded(name: str) -> World:
+    return World(cluster=status.parse((DATA / f"crm_mon-{name}.xml").read_text()))
+
+
+def dummies(world: World, **holders: str) -> World:
+    """The state files of dummies that each node's machine has."""
+    world.machines = {
+        node: Facts(runs={"find /run .*": holders.get(node.replace("-", "_"), "")})
+        for node in NODES
+    }
+    return world
+
+
+# -- the table ------------------------------------------------------------------------------
+
+
+@dataclass
+class Case:
+    """A check with arguments; a world for which it is true, and those for which it is not,
+    each with what must be said of it. `earlier`: the world that it remembers.
+    """
+
+    check: str
+    arguments: dict[str, Any]
+    true: World
+    false: list[tuple[World, str]]
+    earlier: World | None = None
+
+    @property
+    def use(self) -> tuple[Any, dict[str, Any]]:
+        return checks.check.use({self.check: self.arguments}, NODES)
+
+    def look(self, world: World, earlier: World | None = None) -> Seen:
+        word, arguments = self.use
+        more = {}
+        if word.remember:
+            before = earlier or self.earlier
+            assert before is not None, f"{self.check} remembers: the case needs `earlier`"
+            more = {"before": word.remember(before.context(), **arguments)}
+        seen = word.function(world.context(), **arguments, **more)
+        assert isinstance(seen, Seen)
+        return seen
+
+
+CONF = "totem {{\n    version: 2\n    cluster_name: {}\n}}\nnodelist {{\n{}}}\n"
+
+
+def conf(name: str, *members: str) -> File:
+    entries = "".join(
+        f"    node {{\n        ring0_addr: {member}.x\n        name: {member}\n    }}\n"
+        for member in members
+    )
+    return File(CONF.format(name, entries))
+
+
+def confs(host: File | None, guest: File | None) -> World:
+    path = "/etc/corosync/corosync.conf"
+    return World({HOST: Facts(files={path: host}), GUEST: Facts(files={path: guest})})
+
+
+def unit(load: str, active: str, enabled: str, exit_status: int = 0) -> World:
+    text = f"LoadState={load}\nActiveState={active}\nUnitFileState={enabled}\n"
+    return runs(GUEST, "systemctl show .* pacemaker_remote", (exit_status, text))
+
+
+def restarted(process: str, boot: str) -> World:
+    world = runs(GUEST, "cat /proc/sys/kernel/random/boot_id", f"{boot}\n")
+    world.virtual.processes = {GUEST: process}
+    return world
+
+
+def rebooted(boot: str, answer: Answer = "running\n") -> World:
+    world = runs(HOST, "systemctl is-system-running", answer)
+    world.boots = {HOST: boot}
+    return world
+
+
+def probed(*answers: str) -> World:
+    return World(answers=list(answers))
+
+
+def from_host(answer: Answer) -> World:
+    return runs(HOST, r"python3 -I -c .*", answer)
+
+
+FAKES = ["FAKE1", "FAKE2"]
+FIVE = ["FAKE1", "FAKE2", "FAKE3", "FAKE4", "FAKE5"]
+FILE = "/run/resource-agents/Dummy-{}.state\n"
+SPREAD = (resource("FAKE1", HOST), resource("FAKE2", GUEST))
+BOTH = {"resources": FAKES, "nodes": NODES}
+PGREP = "pgrep .*corosync.*"
+ASK = "crm_attribute --type crm_config --name stonith-enabled --query --quiet"
+SSH = "ssh .* 192.168.122.10 hostname"
+PING = "ping .* 192.168.122.10"
+KEY = "/etc/pacemaker/authkey"
+FOUR = ["2224/tcp", "3121/tcp", "21064/tcp", "5405/udp"]
+
+CASES = [
+    Case(
+        "corosync_conf",
+        {"nodes": NODES, "cluster": "mycluster", "members": NODES},
+        confs(conf("mycluster", *NODES), conf("mycluster", *NODES)),
+        [
+            (confs(None, None), f"not there on {HOST}, {GUEST}"),
+            (confs(conf("mycluster", *NODES), None), f"not there on {GUEST}"),
+            (confs(conf("mycluster", *NODES), conf("mycluster", HOST)), "differs"),
+            (confs(conf("other", *NODES), conf("other", *NODES)), "cluster other"),
+            (confs(conf("mycluster", HOST), conf("mycluster", HOST)), f"nodes {HOST}"),
+            (
+                confs(conf("mycluster", *NODES, "third"), conf("mycluster", *NODES, "third")),
+                "third",
+            ),
+            (confs(conf("mycluster2", *NODES), conf("mycluster2", *NODES)), "mycluster2"),
+            (confs(File(), File()), "cluster (none), nodes (none)"),
+            (confs(File("# cluster_name: mycluster"), File("# cluster_name: mycluster")), "none"),
+        ],
+    ),
+    Case("no_dc", {}, cluster(dc=""), [(cluster(), f"DC {HOST}")]),
+    Case(
+        "dc",
+        {"node": HOST},
+        cluster(),
+        [
+            (cluster(dc=""), "DC none"),
+            (cluster(dc=GUEST), f"DC {GUEST}"),
+            (cluster(nodes=(replace(HOST_NODE, online=False),)), "offline"),
+            (cluster(nodes=()), "absent"),
+        ],
+    ),
+    Case("quorum", {}, cluster(), [(cluster(quorum=False), "no quorum")]),
+    Case(
+        "cluster_stopped",
+        {"nodes": [HOST]},
+        runs(HOST, PGREP, 1),
+        [
+            (runs(HOST, PGREP, "17 corosync\n"), f"running: corosync on {HOST}"),
+            (runs(HOST, PGREP, "17 corosync\n18 pacemakerd\n"), f"pacemakerd on {HOST}"),
+            (runs(HOST, PGREP, "19 pacemaker-contr\n"), "pacemaker-contr"),
+            (runs(HOST, PGREP, (127, "pgrep: not found")), "not found"),
+            (runs(HOST, PGREP, (3, "no /proc")), "no /proc"),
+        ],
+    ),
+    Case(
+        "cluster_stopped",
+        {"nodes": NODES},
+        World({HOST: Facts(runs={PGREP: 1}), GUEST: Facts(runs={PGREP: 1})}),
+        [
+            (
+                World({HOST: Facts(runs={PGREP: 1}), GUEST: Facts(runs={PGREP: "7 corosync"})}),
+                f"corosync on {GUEST}",
+            )
+        ],
+    ),
+    Case(
+        "nodes_online",
+        {"nodes": NODES},
+        cluster(),
+        [
+            (cluster(nodes=()), f"{HOST} absent, {GUEST} absent"),
+            (cluster(nodes=(HOST_NODE,)), f"{GUEST} absent"),
+            (cluster(nodes=(HOST_NODE, replace(GUEST_NODE, online=False))), f"{GUEST} offline"),
+            (cluster(nodes=(HOST_NODE, replace(GUEST_NODE, unclean=True))), "unclean"),
+            (cluster(nodes=(replace(HOST_NODE, standby=True), GUEST_NODE)), "standby"),
+            (cluster(nodes=(replace(HOST_NODE, pending=True), GUEST_NODE)), "pending"),
+        ],
+    ),
+    Case(
+        "configured",
+        {"nodes": 2, "resources": 2},
+        cluster(MACHINE, CONNECTION),
+        [
+            (cluster(MACHINE), "2 nodes and 1 resources"),
+            (cluster(MACHINE, CONNECTION, nodes_configured=1), "1 nodes and 2 resources"),
+            (cluster(nodes_configured=0), "0 nodes and 0 resources"),
+        ],
+    ),
+    Case(
+        "property_is",
+        {"name": "stonith-enabled", "value": "false"},
+        runs(HOST, ASK, "false\n"),
+        [
+            (runs(HOST, ASK, "true\n"), "true"),
+            (runs(HOST, ASK, (6, "No such device or address")), "No such device"),
+            (runs(HOST, ASK, 102), "exit status 102"),
+            (runs(HOST, ASK, (1, "false")), "false"),
+            (runs(HOST, ASK, "falsehood\n"), "falsehood"),
+            (runs(HOST, ASK, ""), "empty"),
+        ],
+    ),
+    Case(
+        "guest_online",
+        {"guest": GUEST, "host": HOST},
+        cluster(MACHINE, CONNECTION),
+        [
+            (cluster(nodes=(HOST_NODE,)), "no such node"),
+            (cluster(), "vm-guest1 absent"),
+            (cluster(MACHINE), "guest1 absent"),
+            (cluster(CONNECTION), "vm-guest1 absent"),
+            (cluster(resource("vm-guest1"), CONNECTION), "vm-guest1 Stopped"),
+            (cluster(MACHINE, resource("guest1")), "guest1 Stopped"),
+            (cluster(resource("vm-guest1", "other"), CONNECTION), "vm-guest1 Started other"),
+            (cluster(MACHINE, resource("guest1", "other")), "guest1 Started other"),
+            (cluster(resource("vm-guest1", HOST, "other"), CONNECTION), "other"),
+            (cluster(resource("vm-guest1", HOST, role="Stopping"), CONNECTION), "Stopping"),
+            (
+                cluster(MACHINE, CONNECTION, nodes=(HOST_NODE, replace(GUEST_NODE, online=False))),
+                "offline",
+            ),
+            (
+                cluster(MACHINE, CONNECTION, nodes=(HOST_NODE, replace(GUEST_NODE, unclean=True))),
+                "unclean",
+            ),
+            (
+                cluster(MACHINE, CONNECTION, nodes=(HOST_NODE, NodeStatus(GUEST, "remote", True))),
+                "remote node",
+            ),
+            (
+                cluster(MACHINE, CONNECTION, nodes=(HOST_NODE, NodeStatus(GUEST, "member", True))),
+                "member node",
+            ),
+            (recorded("2.1.5-guest-lost"), "offline"),
+        ],
+    ),
+    Case("guest_online", {"guest": GUEST, "host": HOST}, recorded("2.1.5-recovered"), []),
+    Case(
+        "guest_lost",
+        {"guest": GUEST},
+        recorded("2.1.5-guest-lost"),
+        [(cluster(), "online"), (recorded("2.1.5-recovered"), "online")],
+    ),
+    Case("guest_lost", {"guest": GUEST}, cluster(nodes=(HOST_NODE,)), []),
+    Case(
+        "resource_started",
+        {"resource": "vm-guest1", "node": HOST},
+        cluster(MACHINE),
+        [
+            (cluster(), "no such resource"),
+            (cluster(CONNECTION), "no such resource"),
+            (cluster(resource("vm-guest12", HOST)), "no such resource"),
+            (cluster(resource("vm-guest1")), "Stopped"),
+            (cluster(resource("vm-guest1", GUEST)), f"Started {GUEST}"),
+            (cluster(resource("vm-guest1", HOST, GUEST)), f"Started {HOST} {GUEST}"),
+            (cluster(resource("vm-guest1", HOST, failed=True)), "failed"),
+            (cluster(resource("vm-guest1", HOST, role="Starting")), "Starting"),
+        ],
+    ),
+    Case(
+        "resource_stopped",
+        {"resource": "vm-guest1"},
+        cluster(resource("vm-guest1")),
+        [
+            (cluster(), "no such resource"),
+            (cluster(MACHINE), f"Started {HOST}"),
+            (cluster(resource("vm-guest1", HOST, role="Stopping")), "Stopping"),
+        ],
+    ),
+    Case(
+        "resources_spread",
+        BOTH,
+        cluster(*SPREAD),
+        [
+            (cluster(), "FAKE1 absent, FAKE2 absent"),
+            (cluster(SPREAD[0]), "FAKE2 absent"),
+            (cluster(resource("FAKE1", HOST), resource("FAKE2", HOST)), f"FAKE2 Started {HOST}"),
+            (cluster(resource("FAKE1", HOST), resource("FAKE2")), "FAKE2 Stopped"),
+            (cluster(resource("FAKE1", HOST), resource("FAKE2", GUEST, HOST)), "FAKE2"),
+            (cluster(resource("FAKE1", HOST), resource("FAKE2", "other")), "other"),
+            (cluster(SPREAD[0], resource("FAKE2", GUEST, failed=True)), "failed"),
+            (cluster(SPREAD[0], resource("FAKE2", GUEST, role="Starting")), "Starting"),
+            (cluster(SPREAD[0], resource("FAKE3", GUEST)), "FAKE2 absent"),
+        ],
+    ),
+    Case(
+        "resources_spread",
+        {"resources": FIVE, "nodes": NODES},
+        recorded("2.1.5-recovered"),
+        [(recorded("2.1.5-guest-lost"), "FAKE1 Stopped")],
+    ),
+    Case(
+        "dummies_real",
+        {"resources": FAKES},
+        dummies(
+            cluster(*SPREAD),
+            example_host=FILE.format("FAKE1") + FILE.format("OTHER"),
+            guest1=FILE.format("FAKE2"),
+        ),
+        [
+            (dummies(cluster(*SPREAD)), "FAKE1"),
+            (dummies(cluster(*SPREAD), example_host=FILE.format("FAKE1")), "FAKE2"),
+            (
+                dummies(
+                    cluster(*SPREAD),
+                    example_host=FILE.format("FAKE1") + FILE.format("FAKE2"),
+                    guest1=FILE.format("FAKE2"),
+                ),
+                "FAKE2",
+            ),
+            (
+                dummies(
+                    cluster(*SPREAD),
+                    example_host=FILE.format("FAKE2"),
+                    guest1=FILE.format("FAKE1"),
+                ),
+                "FAKE1",
+            ),
+            (dummies(cluster(resource("FAKE1"), resource("FAKE2"))), "FAKE1"),
+            (dummies(cluster()), "FAKE2"),
+            (dummies(cluster(nodes=())), "FAKE1"),
+        ],
+    ),
+    Case(
+        "failed_action",
+        {"resource": "guest1", "operation": "monitor"},
+        recorded("2.1.5-guest-lost"),
+        [
+            (cluster(), "no failed action"),
+            (cluster(failed=(replace(LOST, key="vm-guest1_monitor_10000"),)), "vm-guest1_monitor"),
+            (cluster(failed=(replace(LOST, key="guest1_start_0"),)), "guest1_start_0"),
+            (cluster(failed=(replace(LOST, key="guest12_monitor_0"),)), "guest12"),
+            (cluster(failed=(replace(LOST, key="guest1_x_monitor_0"),)), "guest1_x"),
+        ],
+    ),
+    Case(
+        "no_failed_action_of",
+        {"resource": "vm-guest1"},
+        cluster(MACHINE, failed=(LOST,)),
+        [
+            (cluster(MACHINE, failed=(replace(LOST, key="vm-guest1_monitor_0"),)), "vm-guest1_mon"),
+            (cluster(MACHINE, failed=(LOST, replace(LOST, key="vm-guest1_start_0"))), "start"),
+            (cluster(), "no such resource"),
+        ],
+    ),
+    Case("no_failed_actions", {}, cluster(), [(cluster(failed=(LOST,)), "guest1_monitor_30000")]),
+    Case(
+        "crm_mon_on",
+        {"node": GUEST, "guest": GUEST},
+        World(asked_on={GUEST: cast(ClusterStatus, cluster().cluster)}),
+        [
+            (World(asked_on={GUEST: NoStatus("not connected")}), "not connected"),
+            (World(asked_on={GUEST: ClusterStatus()}), "absent"),
+            (
+                World(
+                    asked_on={
+                        GUEST: ClusterStatus(nodes={GUEST: replace(GUEST_NODE, online=False)})
+                    }
+                ),
+                "offline",
+            ),
+        ],
+    ),
+    Case(
+        "answers",
+        {"command": 2, "pattern": "^node 1: .*online$"},
+        typed("", "first\nnode 1: guest, online\n"),
+        [
+            (typed("node 1: online", ""), "nothing"),
+            (typed("node 1: online", "node 1: offline"), "offline"),
+            (typed("", "the node 1: online"), "the node"),
+            (
+                World(done=[Result("", 0, "", "", 0), Result("", 0, "", "node 1: online", 0)]),
+                "nothing",
+            ),
+        ],
+    ),
+    Case(
+        "libvirt_answers",
+        {"host": HOST},
+        World(),
+        [(World(virtual=Virtual(answer=CommandFailed("libvirtd: refused"))), "refused")],
+    ),
+    Case(
+        "domain_state",
+        {"guest": GUEST, "state": "running"},
+        World(virtual=Virtual({GUEST: "running"})),
+        [
+            (World(virtual=Virtual({GUEST: "shut off"})), "shut off"),
+            (World(virtual=Virtual({GUEST: "undefined"})), "undefined"),
+        ],
+    ),
+    Case(
+        "guest_restarted",
+        {"guest": GUEST},
+        restarted("9 900", "b2"),
+        [
+            (restarted("7 100", "b2"), "the same QEMU process"),
+            (restarted("", "b2"), "no QEMU process"),
+            (restarted("9 900", "b1"), "the same boot"),
+            (restarted("9 900", ""), "the same boot"),
+        ],
+        earlier=restarted("7 100", "b1"),
+    ),
+    Case(
+        "package_installed",
+        {"node": HOST, "packages": ["pcs", "corosync"]},
+        on(HOST, packages={"pcs": "1", "corosync": "3"}),
+        [
+            (on(HOST), "not installed: pcs, corosync"),
+            (on(HOST, packages={"pcs": "1"}), "not installed: corosync"),
+            (on(HOST, packages={"pcs": "1", "corosync-tools": "3"}), "not installed: corosync"),
+        ],
+    ),
+    Case(
+        "package_absent",
+        {"node": HOST, "packages": ["pcs", "corosync"]},
+        on(HOST, packages={"pcs-snmp": "1"}),
+        [
+            (on(HOST, packages={"corosync": "3"}), "installed: corosync"),
+            (on(HOST, packages={"pcs": "1", "corosync": "3"}), "installed: pcs, corosync"),
+        ],
+    ),
+    Case(
+        "software_version",
+        {"node": HOST, "software": "pacemaker"},
+        on(HOST, packages={"pacemaker": "2.1.5-1+deb12u1"}),
+        [
+            (on(HOST), "not installed"),
+            (on(HOST, packages={"pacemaker": "2.1.50-1"}), "2.1.50-1"),
+            (on(HOST, packages={"pacemaker": "12.1.5-1"}), "12.1.5"),
+            (on(HOST, packages={"pacemaker": "2.1.4-1"}), "2.1.4"),
+            (on(HOST, packages={"pacemaker": "2:1.5-1"}), "1.5"),
+        ],
+    ),
+    Case(
+        "software_version",
+        {"node": HOST, "software": "pacemaker", "package": "pacemaker-remote"},
+        on(HOST, packages={"pacemaker-remote": "1:2.1.5-1"}),
+        [(on(HOST, packages={"pacemaker": "2.1.5"}), "pacemaker-remote not installed")],
+    ),
+    Case(
+        "file",
+        {"node": HOST, "path": KEY},
+        on(HOST, files={KEY: File()}),
+        [(on(HOST, files={KEY: None}), "not there")],
+    ),
+    Case(
+        "file",
+        {
+            "node": HOST,
+            "path": KEY,
+            "size": 3,
+            "mode": "0640",
+            "owner": "hacluster",
+            "group": "haclient",
+            "contains": "e",
+        },
+        on(HOST, files={KEY: File("key", 0o640, "hacluster", "haclient")}),
+        [
+            (on(HOST, files={KEY: None}), "not there"),
+            (on(HOST, files={KEY: File("keys", 0o640, "hacluster", "haclient")}), "size 4"),
+            (on(HOST, files={KEY: File("", 0o640, "hacluster", "haclient")}), "size 0"),
+            (on(HOST, files={KEY: File("key", 0o644, "hacluster", "haclient")}), "mode 0644"),
+            (on(HOST, files={KEY: File("key", 0o4640, "hacluster", "haclient")}), "mode 4640"),
+            (on(HOST, files={KEY: File("key", 0o640, "root", "haclient")}), "owner root"),
+            (on(HOST, files={KEY: File("key", 0o640, "hacluster", "root")}), "group root"),
+            (on(HOST, files={KEY: File("Kyy", 0o640, "hacluster", "haclient")}), "no such text"),
+        ],
+    ),
+    Case(
+        "file",
+        {"node": HOST, "path": KEY, "contains": "(no such text)"},
+        on(HOST, files={KEY: File("with (no such text) in it")}),
+        [(on(HOST, files={KEY: File("no such text")}), "no such text")],
+    ),
+    Case(
+        "file",
+        {"node": HOST, "path": KEY, "size": 0},
+        on(HOST, files={KEY: File()}),
+        [(on(HOST, files={KEY: File("x")}), "size 1")],
+    ),
+    Case(
+        "no_file",
+        {"node": HOST, "path": KEY},
+        on(HOST, files={KEY: None}),
+        [(on(HOST, files={KEY: File()}), "there")],
+    ),
+    Case(
+        "file_lacks",
+        {"node": HOST, "path": "/etc/hosts", "text": "guest1"},
+        on(HOST, files={"/etc/hosts": File("192.168.122.100 example-host")}),
+        [
+            (on(HOST, files={"/etc/hosts": File("192.168.122.10 guest1")}), "contains it"),
+            (on(HOST, files={"/etc/hosts": None}), "not there"),
+        ],
+    ),
+    Case(
+        "same_file",
+        {"nodes": NODES, "path": KEY},
+        World({node: Facts(files={KEY: File("secret")}) for node in NODES}),
+        [
+            (World({node: Facts(files={KEY: None}) for node in NODES}), f"{GUEST} not there"),
+            (
+                World({HOST: Facts(files={KEY: File("")}), GUEST: Facts(files={KEY: None})}),
+                f"{GUEST} not there",
+            ),
+            (
+                World({HOST: Facts(files={KEY: File("a")}), GUEST: Facts(files={KEY: File("b")})}),
+                HOST,
+            ),
+        ],
+    ),
+    Case(
+        "service",
+        {"node": GUEST, "name": "pacemaker_remote", "running": True, "enabled": True},
+        unit("loaded", "active", "enabled"),
+        [
+            (unit("loaded", "inactive", "enabled"), "not running, enabled"),
+            (unit("loaded", "activating", "enabled"), "not running"),
+            (unit("loaded", "failed", "enabled"), "not running"),
+            (unit("loaded", "active", "disabled"), "running, not enabled"),
+            (unit("loaded", "active", "static"), "not enabled"),
+            (unit("loaded", "active", ""), "not enabled"),
+            (unit("not-found", "inactive", ""), "not-found"),
+            (unit("masked", "inactive", "masked"), "masked"),
+        ],
+    ),
+    Case(
+        "service",
+        {"node": GUEST, "name": "pacemaker_remote", "running": False, "enabled": False},
+        unit("loaded", "inactive", "disabled"),
+        [
+            (unit("not-found", "inactive", ""), "not-found"),
+            (unit("loaded", "active", "disabled"), "running, not enabled"),
+            (unit("loaded", "inactive", "enabled"), "not running, enabled"),
+        ],
+    ),
+    Case(
+        "service",
+        {"node": GUEST, "name": "pacemaker_remote"},
+        unit("loaded", "active", ""),
+        [(unit("not-found", "inactive", ""), "not-found")],
+    ),
+    Case(
+        "listening",
+        {"node": GUEST, "socket": "tcp://3121"},
+        on(GUEST, sockets=("tcp://3121",)),
+        [(on(GUEST), "nothing"), (on(GUEST, sockets=("udp://3121", "tcp://31210")), "nothing")],
+    ),
+    Case(
+        "rebooted",
+        {"node": HOST},
+        rebooted("boot 2"),
+        [
+            (rebooted("boot 1"), "still the same boot"),
+            (rebooted(""), "no power"),
+            (rebooted("boot 2", (1, "")), "another boot"),
+            (rebooted("boot 2", "starting\n"), "starting"),
+            (rebooted("boot 2", "stopping\n"), "stopping"),
+        ],
+        earlier=rebooted("boot 1"),
+    ),
+    Case(
+        "rebooted", {"node": HOST}, rebooted("boot 2", "degraded\n"), [], earlier=rebooted("boot 1")
+    ),
+    Case(
+        "printed",
+        {"command": 2, "text": "success"},
+        typed("", "success\n"),
+        [
+            (typed("success", "no"), "'no'"),
+            (typed("", ""), "''"),
+            (typed("", "Success"), "Success"),
+        ],
+    ),
+    Case(
+        "not_printed",
+        {"text": "No route to host"},
+        typed("", "No route to host"),
+        [(typed("ssh: No route to host\n"), "printed")],
+    ),
+    Case(
+        "ports_open",
+        {"node": HOST, "ports": FOUR},
+        probed("refused", "accepted", "refused", "silent"),
+        [
+            (probed("refused", "rejected", "refused", "silent"), "3121/tcp rejected"),
+            (probed("refused", "silent", "refused", "silent"), "3121/tcp silent"),
+            (probed("refused", "refused", "refused", "rejected"), "5405/udp rejected"),
+            (probed("refused", "refused", "refused", "absent"), "5405/udp absent"),
+            (probed("absent", "absent", "absent", "absent"), "2224/tcp absent"),
+        ],
+    ),
+    Case(
+        "ports_open",
+        {"node": HOST, "ports": ["3121"]},
+        probed("refused"),
+        [(probed("silent"), "silent"), (probed("rejected"), "rejected")],
+    ),
+    Case(
+        "ports_open",
+        {"node": GUEST, "ports": ["3121/tcp"], "seen_from": HOST},
+        from_host('["accepted"]'),
+        [(from_host('["rejected"]'), "rejected")],
+    ),
+    Case(
+        "ports_closed",
+        {"node": HOST, "ports": FOUR},
+        probed("rejected", "rejected", "rejected", "rejected"),
+        [
+            (probed("rejected", "accepted", "rejected", "rejected"), "3121/tcp accepted"),
+            (probed("rejected", "refused", "rejected", "rejected"), "3121/tcp refused"),
+            (probed("rejected", "rejected", "rejected", "silent"), "5405/udp silent"),
+            (probed("absent", "absent", "absent", "absent"), "absent"),
+        ],
+    ),
+    Case(
+        "connection",
+        {"source": HOST, "to": GUEST, "port": 3121, "outcome": "rejected"},
+        from_host('["rejected"]'),
+        [
+            (from_host(f'["{other}"]'), other)
+            for other in ("accepted", "refused", "silent", "absent")
+        ],
+    ),
+    Case(
+        "pings",
+        {"source": HOST, "to": GUEST},
+        runs(HOST, PING, "64 bytes from 192.168.122.10\n\nrtt min/avg = 0.1"),
+        [
+            (runs(HOST, PING, (1, "1 packets transmitted, 0 received")), "0 received"),
+            (runs(HOST, PING, 1), "nothing"),
+            (runs(HOST, PING, (1, "\n")), "nothing"),
+            (runs(HOST, PING, (127, "ping: not found")), "not found"),
+        ],
+    ),
+    Case(
+        "ssh_works",
+        {"source": HOST, "to": GUEST},
+        runs(HOST, SSH, "guest1\n"),
+        [
+            (runs(HOST, SSH, (255, "Host key verification failed.")), "Host key"),
+            (runs(HOST, SSH, (255, "guest1")), "guest1"),
+            (runs(HOST, SSH, "example-host\n"), "example-host"),
+            (runs(HOST, SSH, ""), "nothing"),
+        ],
+    ),
+]
+
+
+def named(case: Case, number: int) -> str:
+    return f"{case.check}-{number}"
+
+
+TRUE = [pytest.param(c, id=named(c, n)) for n, c in enumerate(CASES)]
+FALSE = [
+    pytest.param(c, world, says, id=f"{named(c, n)}-{says}")
+    for n, c in enumerate(CASES)
+    for world, says in c.false
+]
+
+
+def test_every_check_is_in_the_table() -> None:
+    assert {case.check for case in CASES if case.false} == set(WORDS)
+
+
+@pytest.mark.parametrize("case", TRUE)
+def test_true(case: Case) -> None:
+    seen = case.look(case.true)
+    assert seen.ok, seen.text
+    assert seen.text
+
+
+@pytest.mark.parametrize(("case", "world", "says"), FALSE)
+def test_false(case: Case, world: World, says: str) -> None:
+    try:
+        seen = case.look(world)
+    except LabError as error:  # for the runner that is: not true yet
+        seen = Seen(False, error.message)
+    assert not seen.ok, seen.text
+    assert says in seen.text
+
+
+@pytest.mark.parametrize("case", TRUE)
+def test_no_check_is_true_without_a_look(case: Case) -> None:
+    dark = World()
+    dark.context = lambda: Context(cast(Lab, Dark()))  # type: ignore[method-assign]
+    with pytest.raises((LabError, IndexError)):
+        assert not case.look(dark).ok
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.true.cluster], ids=lambda c: c.check)
+def test_no_cluster_is_no_status(case: Case) -> None:
+    """Checks that read the cluster's state do not take its absence for something."""
+    with pytest.raises(NoStatus):
+        case.look(NOT_RUNNING)
+
+
+@pytest.mark.parametrize("case", TRUE)
+def test_its_sentence_names_its_arguments(case: Case) -> None:
+    word, arguments = case.use
+    sentence = word.say(arguments)
+    for name, value in arguments.items():
+        if name in ("seen_from", "package") or isinstance(value, bool):  # how, and states
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            assert str(one) in sentence
+
+
+# -- what it remembers ----------------------------------------------------------------------
+
+
+def case_of(check: str) -> Case:
+    return next(case for case in CASES if case.check == check)
+
+
+def test_reboot_of_a_machine_that_had_no_power_is_none() -> None:
+    case = case_of("rebooted")
+    seen = case.look(case.true, earlier=rebooted(""))
+    assert not seen.ok
+    assert "no power before" in seen.text
+
+
+@pytest.mark.parametrize(
+    ("earlier", "says"),
+    [
+        (restarted("", "b1"), "no QEMU process before"),
+        (restarted("7 100", ""), "no boot before"),
+    ],
+)
+def test_restart_of_a_guest_that_did_not_run_is_none(earlier: World, says: str) -> None:
+    case = case_of("guest_restarted")
+    seen = case.look(case.true, earlier=earlier)
+    assert not seen.ok
+    assert says in seen.text
+
+
+# -- arguments that would make a check true of anything --------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("check", "arguments"),
+    [
+        ("nodes_online", {"nodes": []}),
+        ("cluster_stopped", {"nodes": []}),
+        ("package_absent", {"node": HOST, "packages": []}),
+        ("ports_closed", {"node": HOST, "ports": []}),
+        ("resources_spread", {"resources": [], "nodes": NODES}),
+        ("dummies_real", {"resources": []}),
+        ("printed", {"text": ""}),
+        ("answers", {"pattern": ""}),
+    ],
+)
+def test_empty_arguments_are_refused(check: str, arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must not be empty"):
+        checks.check.use({check: arguments}, NODES)
+
+
+@pytest.mark.parametrize("check", ["printed", "not_printed", "answers"])
+@pytest.mark.parametrize("number", [0, -1, 3])
+def test_a_command_that_was_not_typed_printed_nothing(check: str, number: int) -> None:
+    key = "pattern" if check == "answers" else "text"
+    case = Case(
+        check, {"command": number, key: "absent" if "not" in check else "there"}, World(), []
+    )
+    with pytest.raises(IndexError, match="2 were typed"):
+        case.look(typed("there", "there"))
+
+
+# -- with a real shell ----------------------------------------------------------------------
+
+
+class Local:
+    """This machine in the place of a lab's: commands are run by a real shell."""
+
+    name = "local"
+
+    def __init__(self, path: str = "") -> None:
+        self.path = path or "/usr/bin:/bin:/usr/sbin:/sbin"
+        from testinfra.host import Host
+
+        self.host: Any = Host(_Backend(cast(Machine, self)))
+
+    def run(self, command: str, *, check: bool = False) -> Result:
+        done = subprocess.run(
+            ["sh", "-c", command],
+            env={"PATH": self.path},
+            capture_output=True,
+            text=True,
+            check=check,
+        )
+        return Result(command, done.returncode, done.stdout, done.stderr, 0)
+
+
+def look(check: str, world: World, **arguments: Any) -> Seen:
+    return Case(check, arguments, world, []).look(world)
+
+
+@pytest.fixture
+def local() -> World:
+    machine = Local()
+    return World({HOST: machine, GUEST: machine}, addresses={HOST: "127.0.0.1", GUEST: "127.0.0.1"})
+
+
+def program(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def test_files_by_testinfra(local: World, tmp_path: Path) -> None:
+    path = tmp_path / "it's a file; really"
+    name = str(path)
+    assert look("no_file", local, node=HOST, path=name).ok
+    assert not look("file", local, node=HOST, path=name).ok
+    assert not look("file_lacks", local, node=HOST, path=name, text="x").ok
+    assert not look("same_file", local, nodes=NODES, path=name).ok
+    path.write_text("0123456789\n")
+    path.chmod(0o4750)
+    facts = {"size": 11, "mode": "4750", "contains": "789"}
+    assert look("file", local, node=HOST, path=name, **facts).ok
+    assert not look("file", local, node=HOST, path=name, **{**facts, "mode": "0750"}).ok
+    assert not look("file", local, node=HOST, path=name, contains="890").ok
+    assert not look("no_file", local, node=HOST, path=name).ok
+    assert look("file_lacks", local, node=HOST, path=name, text="abc").ok
+    assert not look("file_lacks", local, node=HOST, path=name, text="456").ok
+    assert look("same_file", local, nodes=NODES, path=name).ok
+
+
+def test_files_that_differ_by_testinfra(tmp_path: Path) -> None:
+    """Each node has a sha256sum of its own here: an empty answer is no sum."""
+    machines = {}
+    for node in NODES:
+        folder = tmp_path / node
+        folder.mkdir()
+        program(folder, "sha256sum", f"echo {node.encode().hex():0<64} $1")
+        machines[node] = Local(f"{folder}:/usr/bin:/bin")
+    seen = look("same_file", World(machines), nodes=NODES, path="/bin/sh")
+    assert not seen.ok
+    assert f"{HOST} 657861" in seen.text
+
+
+def test_processes_by_pgrep(tmp_path: Path) -> None:
+    """The pattern is what pgrep takes: a process of that name is found, no other one."""
+    # Only this process's children: a cluster may run on this machine.
+    program(tmp_path, "pgrep", f'exec /usr/bin/pgrep -P {os.getpid()} "$@"')
+    world = World({HOST: Local(f"{tmp_path}:/usr/bin:/bin")})
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        for name in ("corosync-qdevice", "pacemaker-remoted", "pacemaker-controld"):
+            if name == "pacemaker-controld":
+                assert look("cluster_stopped", world, nodes=[HOST]).ok
+            (tmp_path / name).symlink_to("/bin/sleep")
+            running.append(subprocess.Popen([tmp_path / name, "60"]))
+        seen = look("cluster_stopped", world, nodes=[HOST])
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+    assert not seen.ok
+    assert seen.text == f"running: pacemaker-contr on {HOST}"
+
+
+def test_a_propertys_name_is_quoted(tmp_path: Path) -> None:
+    program(tmp_path, "crm_attribute", 'echo "$4"')
+    name = "it's; echo x"
+    world = World({HOST: Local(f"{tmp_path}:/usr/bin:/bin")})
+    seen = look("property_is", world, name=name, value=name)
+    assert seen.ok, seen.text
+
+
+def test_a_services_name_is_quoted(tmp_path: Path) -> None:
+    script = '[ "$3" = "a b" ] && echo LoadState=loaded && echo ActiveState=active'
+    program(tmp_path, "systemctl", script)
+    world = World({HOST: Local(f"{tmp_path}:/usr/bin:/bin")})
+    assert look("service", world, node=HOST, name="a b", running=True).ok
+
+
+# -- the probe ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ports() -> Iterator[dict[str, int]]:
+    """Ports of this machine: of each protocol one that answers, and a closed one."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_server(("127.0.0.1", 0)) as once,
+    ):
+        closed = once.getsockname()[1]
+        once.close()
+        yield {"open": listener.getsockname()[1], "closed": closed}
+
+
+@pytest.mark.parametrize("source", ["outside", GUEST])
+def test_the_probe_really_asks(local: World, ports: dict[str, int], source: str) -> None:
+    """From outside and through a node's shell: what the shell makes of it is the program."""
+    both = [f"{ports['open']}/tcp", f"{ports['closed']}/tcp", f"{ports['closed']}/udp"]
+    seen = look("ports_open", local, node=HOST, ports=both, seen_from=source)
+    assert seen.ok
+    assert seen.text == f"{both[0]} accepted, {both[1]} refused, {both[2]} refused"
+    assert not look("ports_closed", local, node=HOST, ports=both, seen_from=source).ok
+
+
+def test_connections_really_made(local: World, ports: dict[str, int]) -> None:
+    way = {"source": HOST, "to": GUEST}
+    assert look("connection", local, **way, port=ports["open"], outcome="accepted").ok
+    assert look("connection", local, **way, port=ports["closed"], outcome="refused").ok
+    assert not look("connection", local, **way, port=ports["closed"], outcome="accepted").ok
+
+
+class Socket:
+    """A socket on a network that answers as the test says."""
+
+    answer: Exception | bytes = b""
+
+    def __init__(self, _family: int, kind: int) -> None:
+        self.kind = kind
+
+    def __enter__(self) -> Socket:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def settimeout(self, seconds: float) -> None:
+        assert seconds > 0
+
+    def connect(self, _address: tuple[str, int]) -> None:
+        if self.kind == socket.SOCK_STREAM and isinstance(self.answer, Exception):
+            raise self.answer
+
+    def send(self, data: bytes) -> None:
+        assert data  # an empty datagram could be taken for none
+
+    def recv(self, _size: int) -> bytes:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+@pytest.mark.parametrize(
+    ("answer", "known", "said"),
+    [
+        (b"!", True, "accepted"),
+        (ConnectionRefusedError(), True, "refused"),
+        (OSError(errno.EHOSTUNREACH, ""), True, "rejected"),
+        (OSError(errno.EHOSTUNREACH, ""), False, "absent"),  # our own kernel gave up
+        (OSError(errno.ENETUNREACH, ""), False, "absent"),
+        (TimeoutError(), True, "silent"),
+        (TimeoutError(), False, "absent"),
+    ],
+)
+def test_what_the_probe_makes_of_an_answer(
+    protocol: str,
+    answer: Exception | bytes,
+    known: bool,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = tmp_path / "arp"
+    table.write_text(
+        "IP address       HW type     Flags       HW address            Mask     Device\n"
+        "192.168.122.100  0x1         0x2         0a:00:00:00:00:01     *        eth0\n"
+        f"192.168.122.10   0x1         {'0x2' if known else '0x0'}         "
+        f"{'0a:00:00:00:00:02' if known else '00:00:00:00:00:00'}     *        eth0\n"
+    )
+
+    def opened(path: str) -> Any:
+        assert path == "/proc/net/arp"
+        return table.open()
+
+    monkeypatch.setattr(socket, "socket", type("One", (Socket,), {"answer": answer}))
+    monkeypatch.setattr(sys, "argv", ["-c", json.dumps([["192.168.122.10", 3121, protocol]])])
+    exec(_PROBE, {"open": opened})
+    assert json.loads(capsys.readouterr().out) == [said]
+
+
+def test_an_answer_that_the_probe_does_not_know_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fault = OSError(errno.ENOBUFS, "no buffers")
+    monkeypatch.setattr(socket, "socket", type("One", (Socket,), {"answer": fault}))
+    monkeypatch.setattr(sys, "argv", ["-c", json.dumps([["192.168.122.10", 3121, "tcp"]])])
+    with pytest.raises(OSError, match="no buffers"):
+        exec(_PROBE, {})
+    assert not capsys.readouterr().out

@@ -1,0 +1,467 @@
+"""The command line: exit statuses and messages, without a lab that runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import checks, cli, paths, providers
+from lab import doctor as doctors
+from lab.actions import action
+from lab.lab import Lab
+
+ROOT = Path(__file__).resolve().parents[2]
+WALK = "guest-walkthrough"
+REQUIRE = doctors.require
+SCENARIO = paths.SCENARIOS / f"{WALK}.yaml"
+
+
+class NoMachines:
+    """A provider of nothing. What would make or ask machines raises."""
+
+    name = "podman"
+
+    def labs(self) -> set[str]:
+        return set()
+
+    def running(self, lab: str) -> dict[str, bool]:
+        assert lab
+        return {}
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"the provider's {name} was asked for")
+
+
+@dataclass
+class Ended:
+    """How a command line ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folders of this test's own, and a machine that has what lab needs."""
+    monkeypatch.setenv("LAB_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(paths, "RUN", tmp_path / "run")
+    monkeypatch.setattr(doctors, "require", lambda: None)
+    known = providers.load
+
+    def load(name: str) -> Any:
+        known(name)  # BadInput for one that there is not
+        return NoMachines()
+
+    monkeypatch.setattr(providers, "load", load)
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """`lab …`, in this process."""
+
+    def main(*arguments: str) -> Ended:
+        try:
+            status = cli.main(arguments)
+        except SystemExit as error:  # --help and --version
+            status = int(error.code or 0)
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return Ended(status, said.out, said.err)
+
+    return main
+
+
+def python(script: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def make_lab(name: str) -> Lab:
+    return Lab.create(name, SCENARIO, "debian-12", "podman")
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+# -- bad input ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["upp"], "invalid choice: 'upp'"),
+        (["up"], "required: SCENARIO"),
+        (["up", WALK, "--untill", "4.1.1"], "unrecognized arguments: --untill"),
+        (["completion", "fish"], "invalid choice: 'fish'"),
+        (["exec", "example-host"], "required: COMMAND"),
+        (["up", "walkthrough"], f"no scenario 'walkthrough'; did you mean {WALK}?"),
+        (["up", "nothing-like-it"], f"scenarios: {WALK}"),
+        (["up", "missing.yaml"], "there is no scenario file missing.yaml"),
+        (["up", WALK, "--platform", "beos-5"], "no platform 'beos-5'; choose one of: debian-12"),
+        (["up", WALK, "--provider", "cloud"], "no provider 'cloud'; choose one of: podman"),
+        (["up", WALK, "--until", "9.9"], "no section '9.9'; sections: 4.1.1, 4.1.2,"),
+        (["show", "walkthrough"], f"did you mean {WALK}?"),
+        (["show", WALK, "--platform", "beos-5"], "choose one of: debian-12"),
+        (["words", "guest_onlin"], "no check or action 'guest_onlin'; valid: answers,"),
+        (["down", "nemo", "--all"], "not both"),
+    ],
+)
+def test_bad_input(run: Run, state: Path, arguments: list[str], says: str) -> None:
+    ended = run(*arguments)
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith("lab: ")
+    assert says in ended.err
+    assert not files(state)  # nothing is left behind that a next `lab up` would stumble over
+
+
+@pytest.mark.parametrize("command", ["up", "show"])
+def test_a_scenario_with_a_mistake(run: Run, tmp_path: Path, command: str) -> None:
+    lines = SCENARIO.read_text().splitlines()
+    number = next(n for n, line in enumerate(lines, 1) if "within: 90s" in line)
+    lines[number - 1] = lines[number - 1].replace("90s", "soon")
+    path = tmp_path / "mine.yaml"
+    path.write_text("\n".join(lines))
+    ended = run(command, str(path))
+    assert ended.status == 2
+    assert f"{path}:{number}: section 4.3.1, within" in ended.err
+    assert "'soon' is not a duration" in ended.err
+
+
+@pytest.mark.parametrize(
+    "name", ["Upper", "a.b", "-a", "a-", "a/b", "..", "/", "a b", "a\n", "x" * 43, "ä"]
+)
+def test_names_that_no_lab_can_have(run: Run, state: Path, name: str) -> None:
+    ended = run("up", WALK, f"--name={name}")
+    assert ended.status == 2
+    assert "cannot name a lab" in ended.err
+    assert not files(state)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["status", "nemo"],
+        ["ssh-config", "nemo"],
+        ["ssh", "example-host", "--name", "nemo"],
+        ["exec", "example-host", "--name", "nemo", "--", "true"],
+        ["down", "nemo"],
+    ],
+)
+def test_a_lab_that_there_is_not(run: Run, arguments: list[str]) -> None:
+    make_lab("dory")
+    ended = run(*arguments)
+    assert ended.status == 2
+    assert "there is no lab 'nemo'; labs: dory" in ended.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["status"], ["ssh-config"], ["ssh", "example-host"], ["down"]]
+)
+def test_which_lab(run: Run, arguments: list[str]) -> None:
+    ended = run(*arguments)
+    assert ended.status == 2
+    assert "there is no lab\n  try: lab up SCENARIO" in ended.err
+    make_lab("dory")
+    make_lab("nemo")
+    ended = run(*arguments)
+    assert ended.status == 2
+    assert "say which lab: dory, nemo" in ended.err
+
+
+@pytest.mark.parametrize("command", ["ssh", "exec"])
+def test_a_node_that_there_is_not(run: Run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setattr(os, "execvp", lambda *_: pytest.fail("ssh was run"))
+    make_lab("nemo")
+    ended = run(command, "guest2", *["id"] * (command == "exec"))
+    assert ended.status == 2
+    assert "lab nemo has no node 'guest2'; nodes: example-host, guest1" in ended.err
+
+
+# -- names that are paths -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["..", ".", "nemo/", "../labs/nemo", "nemo/..", "{}/state/labs"])
+def test_down_takes_names_and_no_paths(run: Run, state: Path, tmp_path: Path, name: str) -> None:
+    """What is not a lab's name must not be taken for a folder to remove."""
+    make_lab("nemo")
+    before = files(state)
+    ended = run("down", name.format(tmp_path))
+    assert ended.status == 2
+    assert "labs: nemo" in ended.err
+    assert files(state) == before
+
+
+def test_down_in_the_library_takes_names_and_no_paths(state: Path) -> None:
+    from lab.lab import down
+
+    make_lab("nemo")
+    before = files(state)
+    assert not any(down(name) for name in ("..", ".", "nemo/", str(state), ""))
+    assert files(state) == before
+    assert down("nemo")
+    assert files(state) == {"labs"}
+
+
+# -- this machine ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def needy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor is asked after all."""
+    monkeypatch.setattr(doctors, "require", REQUIRE)
+
+
+@pytest.mark.parametrize("arguments", [["up", WALK], ["down", "--all"], ["status"]])
+def test_not_root(
+    monkeypatch: pytest.MonkeyPatch, needy: None, run: Run, arguments: list[str]
+) -> None:
+    assert needy is None
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    ended = run(*arguments)
+    assert ended.status == 3
+    assert "lab needs root" in ended.err
+    assert "sudo" in ended.err
+
+
+def test_no_podman(monkeypatch: pytest.MonkeyPatch, needy: None, run: Run) -> None:
+    assert needy is None
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(
+        "shutil.which", lambda name: None if name == "podman" else f"/usr/bin/{name}"
+    )
+    ended = run("up", WALK)
+    assert ended.status == 3
+    assert "podman: machines are containers of podman" in ended.err
+    assert "lab doctor --fix (or install: podman)" in ended.err
+
+
+def test_no_provider_program_is_no_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the system, where nobody expected one, names the file."""
+
+    def broken(_name: str) -> Any:
+        raise PermissionError(13, "Permission denied", "/run/lab/net")
+
+    monkeypatch.setattr(providers, "load", broken)
+    ended = run("list")
+    assert ended.status == 3
+    assert "Permission denied (/run/lab/net)" in ended.err
+
+
+# -- damaged labs ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"name": "nemo"}', '{"x": 1}', "\0"])
+@pytest.mark.parametrize("command", ["status", "ssh-config"])
+def test_a_damaged_lab(run: Run, state: Path, content: str, command: str) -> None:
+    make_lab("nemo")
+    (state / "labs" / "nemo" / "lab.json").write_text(content)
+    ended = run(command, "nemo")
+    assert ended.status == 3
+    assert "lab.json is damaged" in ended.err
+    assert "try: lab down nemo" in ended.err
+    listed = run("list", "--json")
+    assert listed.status == 0
+    (row,) = json.loads(listed.out)["labs"]
+    assert row["name"] == "nemo"
+    assert "damaged" in row["problem"]
+    assert run("down", "nemo").status == 0
+    assert files(state) == {"labs"}
+
+
+# -- list -----------------------------------------------------------------------------------
+
+
+def test_list_without_a_lab(run: Run) -> None:
+    ended = run("list")
+    assert ended.status == 0
+    assert "no labs; lab up SCENARIO makes one" in ended.out
+    assert WALK in ended.out
+
+
+def test_list_json(run: Run) -> None:
+    lab = make_lab("nemo")
+    lab.record.done.append("4.1.1")
+    lab.save()
+    data = json.loads(run("list", "--json").out)
+    assert set(data) == {"labs", "scenarios", "platforms"}
+    (row,) = data["labs"]
+    assert (row["name"], row["done"]) == ("nemo", ["4.1.1"])
+    assert row["machines"] == {"example-host": False}
+    assert row["sections"][:2] == ["4.1.1", "4.1.2"]
+    assert data["platforms"] == ["debian-12"]
+    assert WALK in [entry["scenario"] for entry in data["scenarios"]]
+
+
+def test_down_all_without_a_lab(run: Run) -> None:
+    ended = run("down", "--all")
+    assert (ended.status, ended.out) == (0, "there is no lab\n")
+
+
+def test_exec_becomes_ssh(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    became: list[list[str]] = []
+    monkeypatch.setattr(os, "execvp", lambda _file, argv: became.append(argv))
+    lab = make_lab("nemo")
+    run("exec", "guest1", "--", "systemctl", "--no-pager", "status")
+    config = str(lab.access.ssh_config)
+    assert became == [["ssh", "-F", config, "guest1", "systemctl --no-pager status"]]
+
+
+# -- show, words ----------------------------------------------------------------------------
+
+
+def test_show(run: Run) -> None:
+    ended = run("show", WALK)
+    assert ended.status == 0
+    book = SCENARIO.read_text()
+    lines = ended.out.splitlines()
+    sections = [line.split()[0] for line in lines if line[:1] == "4" and line[1] == "."]
+    assert sections == [line.split('"')[1] for line in book.splitlines() if "- section:" in line]
+    assert "        [root@example-host ~]# firewall-cmd --reload" in lines
+    assert "          instead of: yum install -y pacemaker corosync pcs resource-agents" in lines
+    assert any(line.startswith("          because: Debian installs packages") for line in lines)
+    assert "  expect: no failed action of vm-guest1 is recorded" in lines
+
+
+def test_show_json(run: Run) -> None:
+    data = json.loads(run("show", WALK, "--json").out)
+    assert set(data) == {"platform", "counts", "sections"}
+    assert data["platform"] == "debian-12"
+    commands = [command for section in data["sections"] for command in section["commands"]]
+    for command in commands:
+        assert set(command) == {"node", "run", "adapted", "book", "why"}
+        assert command["adapted"] in (True, False)
+        if command["adapted"]:
+            assert len(command["why"]) >= 10
+            assert command["book"] != [command["run"]]
+        else:
+            assert (command["book"], command["why"]) == ([command["run"]], "")
+    verbatim = [command for command in commands if not command["adapted"]]
+    assert data["counts"]["verbatim"] == len(verbatim) > 30
+    assert data["counts"]["adapted"] > 0
+    for section in data["sections"]:
+        assert {"section", "title", "commands", "actions", "before", "expect"} == set(section)
+        assert section["commands"] or section["actions"] or section["expect"]
+
+
+def test_words(run: Run) -> None:
+    ended = run("words")
+    assert ended.status == 0
+    for kind, table in (("check", checks.load().words), ("action", action.words)):
+        for name, word in table.items():
+            assert f"{kind} {name}: {{" in ended.out
+            assert word.about, f"{name} has no documentation"
+    one = run("words", "guest_online")
+    assert one.out.startswith("check guest_online: {guest, host}\n    It is online")
+    assert "check dc" not in one.out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion(run: Run, shell: str) -> None:
+    script = run("completion", shell).out
+    assert "ssh-config" in script
+    assert shell == "tcsh" or "--keep-going" in script  # shtab knows no options there
+    if shell == "bash":
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+def test_version(run: Run) -> None:
+    assert run("--version").out.startswith("lab ")
+
+
+# -- what is imported -----------------------------------------------------------------------
+
+
+LOOK = """
+import sys
+from lab.cli import main
+try:
+    status = main({arguments})
+except SystemExit as error:
+    status = error.code
+heavy = {heavy}
+loaded = [name for name in heavy if name in sys.modules]
+assert not loaded, loaded
+assert not status, status
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        (["--help"], ["pydantic", "rich", "yaml", "paramiko", "fabric", "libvirt", "lab.commands"]),
+        (["up", "--help"], ["pydantic", "rich", "paramiko", "fabric", "libvirt"]),
+        (["show", WALK], ["paramiko", "fabric", "testinfra", "libvirt", "pytest"]),
+        (["show", WALK, "--json"], ["paramiko", "fabric", "testinfra", "libvirt", "pytest"]),
+    ],
+)
+def test_what_is_not_imported(arguments: list[str], heavy: list[str]) -> None:
+    done = python(LOOK.format(arguments=arguments, heavy=heavy))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+# -- pipes and signals ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [["show", WALK], ["show", WALK, "--json"], ["words"]])
+def test_a_reader_that_has_seen_enough(arguments: list[str]) -> None:
+    """As `lab show … | head -1`, with a head that is gone before the first line."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "lab.cli", *arguments],
+            cwd=ROOT,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ctrl_c(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doctors, "require", interrupted)
+    ended = run("up", WALK)
+    assert ended.status == 130
+    assert ended.err.startswith("lab: interrupted")
+    assert "lab down" in ended.err
+
+
+def test_sigterm_is_as_ctrl_c() -> None:
+    script = (
+        "import os, signal, sys\n"
+        "from lab import cli, commands\n"
+        "commands.list_ = lambda _: os.kill(os.getpid(), signal.SIGTERM) or 0\n"
+        "sys.exit(cli.main(['list']))\n"
+    )
+    done = python(script)
+    assert done.returncode == 130
+    assert done.stderr.startswith("lab: interrupted")

@@ -1,0 +1,345 @@
+"""A machine, reached over a real OpenSSH server: one for each connection, without a port.
+
+The server runs as whoever runs the tests, on the socket that stands for the ProxyCommand of
+the lab's ssh_config (`sshd -i`), with keys of its own.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lab import machine as machines
+from lab.errors import CommandFailed, CommandTimeout, Unreachable
+from lab.machine import Machine
+
+SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+SEPARATION = Path("/run/sshd")  # sshd, where it is root, wants this empty folder
+
+pytestmark = pytest.mark.skipif(SSHD is None, reason="there is no sshd: install openssh-server")
+
+SERVER = """\
+HostKey {folder}/host_key
+AuthorizedKeysFile {folder}/key.pub
+PidFile none
+PermitRootLogin yes
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+Subsystem sftp internal-sftp
+"""
+CLIENT = """\
+Host {name}
+    HostName {name}
+    ProxyCommand {proxy}
+    User {user}
+    IdentityFile "{key}"
+    IdentitiesOnly yes
+    UserKnownHostsFile "{known_hosts}"
+    StrictHostKeyChecking yes
+"""
+
+
+@dataclass
+class Site:
+    """Keys, a server's configuration, and machines that are reached through it."""
+
+    folder: Path
+    made: int = 0
+
+    @property
+    def proxy(self) -> str:
+        return f"{SSHD} -i -f {self.folder}/sshd_config"
+
+    def key(self, name: str) -> str:
+        path = self.folder / name
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path], check=True
+        )
+        return path.with_suffix(".pub").read_text()
+
+    def machine(
+        self, *, proxy: str = "", key: str = "key", host_key: str = "host_key", more: str = ""
+    ) -> Machine:
+        """A machine `node`; `host_key`: the key that it is known by, '' for none."""
+        self.made += 1
+        known_hosts = self.folder / f"known_hosts-{self.made}"
+        known = (self.folder / f"{host_key}.pub").read_text() if host_key else ""
+        known_hosts.write_text(f"node {known}" if known else "")
+        text = CLIENT.format(
+            name="node",
+            proxy=proxy or self.proxy,
+            user=getpass.getuser(),
+            key=self.folder / key,
+            known_hosts=known_hosts,
+        )
+        config = self.folder / f"ssh_config-{self.made}"
+        config.write_text(text + more)
+        return Machine("node", config, known_hosts)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    made = Site(tmp_path_factory.mktemp("ssh"))
+    for name in ("host_key", "other_host_key", "key", "other_key"):
+        made.key(name)
+    (made.folder / "sshd_config").write_text(SERVER.format(folder=made.folder))
+    ours = os.geteuid() == 0 and not SEPARATION.exists()
+    if ours:
+        SEPARATION.mkdir(mode=0o755)
+    yield made
+    if ours:
+        SEPARATION.rmdir()
+
+
+@pytest.fixture(scope="module")
+def lasting(site: Site) -> Iterator[Machine]:
+    """A machine for tests that leave its connection as it is."""
+    made = site.machine()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def machine(site: Site) -> Iterator[Machine]:
+    made = site.machine()
+    yield made
+    made.close()
+
+
+# -- commands -------------------------------------------------------------------------------
+
+
+def test_how_a_command_ended(lasting: Machine) -> None:
+    done = lasting.run("echo out; echo err >&2; exit 7")
+    assert (done.exit, done.stdout, done.stderr) == (7, "out\n", "err\n")
+    assert done.output == "out\nerr\n"
+    assert done.command.endswith("exit 7")
+    assert 0 < done.seconds < 5
+
+
+def test_a_failure_that_is_checked(lasting: Machine) -> None:
+    with pytest.raises(CommandFailed, match="`echo no; exit 3` ended with exit status 3: no") as e:
+        lasting.run("echo no; exit 3", check=True)
+    assert e.value.output == "no\n"
+    assert not isinstance(e.value, CommandTimeout | Unreachable)
+    assert lasting.run("true", check=True).exit == 0
+
+
+def test_the_text_is_what_the_shell_there_is_given(lasting: Machine) -> None:
+    done = lasting.run("""a="it's"; printf '%s|' "$a" 'x  y' \\$HOME; echo "$((6*7))" """)
+    assert done.stdout == "it's|x  y|$HOME|42\n"
+
+
+def test_a_document_in_the_command(lasting: Machine) -> None:
+    assert lasting.run("cat << END\n192.168.122.10    guest1\nEND").stdout == (
+        "192.168.122.10    guest1\n"
+    )
+
+
+def test_text_that_is_no_ascii_and_bytes_that_are_no_text(lasting: Machine) -> None:
+    assert lasting.run("echo é").stdout == "é\n"
+    assert lasting.run(r"printf 'a\377b'").stdout == "a\N{REPLACEMENT CHARACTER}b"
+
+
+def test_much_output(lasting: Machine) -> None:
+    done = lasting.run("head -c 3000000 /dev/zero | tr '\\0' x; echo end >&2")
+    assert len(done.stdout) == 3_000_000
+    assert done.stderr == "end\n"
+
+
+def test_standard_input(lasting: Machine) -> None:
+    assert lasting.run("cat; echo .", stdin="a secret\nin two lines\n").stdout == (
+        "a secret\nin two lines\n.\n"
+    )
+
+
+def test_no_standard_input(lasting: Machine) -> None:
+    """A command that reads gets the end of it, or nothing: it must not get the caller's."""
+    with pytest.raises(CommandTimeout):
+        lasting.run("cat", within=0.3)
+
+
+def test_testinfra(lasting: Machine, tmp_path: Path) -> None:
+    file = tmp_path / "it's there"
+    assert not lasting.host.file(str(file)).exists
+    file.write_text("é")
+    assert lasting.host.file(str(file)).content_string == "é"
+    assert lasting.host.run("exit %s", "4").rc == 4
+
+
+# -- time-outs and losses -------------------------------------------------------------------
+
+
+def test_a_command_that_takes_too_long(machine: Machine) -> None:
+    started = time.monotonic()
+    with pytest.raises(CommandTimeout, match="did not end within 0 s: echo so far") as caught:
+        machine.run("echo so far; echo and that >&2; sleep 3", within=0.4)
+    assert time.monotonic() - started < 2
+    assert caught.value.output == "so far\nand that\n"
+    assert machine.run("echo next").stdout == "next\n"
+
+
+def test_a_connection_that_is_lost_during_a_command(machine: Machine) -> None:
+    started = time.monotonic()
+    with pytest.raises(Unreachable, match="connection to node was lost"):
+        machine.run("kill -9 $PPID; sleep 3")
+    assert time.monotonic() - started < 2
+    assert machine.run("echo next").stdout == "next\n"
+
+
+def test_a_connection_that_is_lost_between_commands(machine: Machine) -> None:
+    machine.run("(sleep 0.1; kill -9 $PPID) > /dev/null 2>&1 &")
+    time.sleep(0.3)
+    with_patience = time.monotonic() + 5
+    while True:  # the loss may be noticed by the next command only
+        try:
+            assert machine.run("echo next").stdout == "next\n"
+            break
+        except Unreachable:
+            assert time.monotonic() < with_patience
+
+
+def test_a_command_that_a_signal_ends(machine: Machine) -> None:
+    """It is the command that ended, not the connection."""
+    done = machine.run("sh -c 'kill -9 $$'; exit $?")
+    assert done.exit == 137
+
+
+def test_after_close_it_is_connected_to_again(machine: Machine) -> None:
+    first = machine.run("echo $PPID").stdout
+    assert machine.run("echo $PPID").stdout == first  # one connection for all of a thread
+    machine.close()
+    assert machine.run("echo $PPID").stdout != first
+
+
+def test_threads_have_connections_of_their_own(machine: Machine) -> None:
+    def one(number: int) -> tuple[int, str, str]:
+        threads.wait()
+        done = machine.run(f"echo {number} $PPID")
+        said, parent = done.stdout.split()
+        return number, said, parent
+
+    threads = threading.Barrier(3)
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(one, range(3)))
+    assert [said for _, said, _ in answers] == ["0", "1", "2"]
+    assert len({parent for _, _, parent in answers}) == 3
+
+
+# -- connecting -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host_key", ["other_host_key", ""])
+def test_a_host_key_that_is_not_the_known_one(site: Site, host_key: str) -> None:
+    machine = site.machine(host_key=host_key)
+    with pytest.raises(Unreachable, match=r"node cannot be reached: .*not"):
+        machine.run("true")
+    known = site.folder / f"known_hosts-{site.made}"
+    assert "host_key" not in known.read_text()
+    assert len(known.read_text().splitlines()) == (1 if host_key else 0)  # nor is it learnt
+
+
+def test_a_log_in_that_is_refused(site: Site) -> None:
+    machine = site.machine(key="other_key")
+    with pytest.raises(Unreachable, match="Authentication failed"):
+        machine.run("true")
+
+
+def test_a_host_on_the_way_is_verified_too(site: Site) -> None:
+    """`far` is behind `node`, which has another key than the known one."""
+    made = site.machine(host_key="other_host_key", more="\nHost far\n    ProxyJump node\n")
+    far = Machine("far", made._ssh_config, made._known_hosts)
+    with pytest.raises(Unreachable, match=r"far cannot be reached: .*does not match"):
+        far.run("true")
+
+
+@pytest.mark.parametrize("proxy", ["false", "no-such-program", "echo SSH"])
+def test_a_proxy_that_fails_at_once(site: Site, proxy: str) -> None:
+    machine = site.machine(proxy=proxy)
+    started = time.monotonic()
+    with pytest.raises(Unreachable, match="node cannot be reached"):
+        machine.run("true")
+    assert time.monotonic() - started < 2
+
+
+def test_a_proxy_that_says_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machines, "CONNECT", 0.3)
+    machine = site.machine(proxy="sleep 2")
+    started = time.monotonic()
+    with pytest.raises(Unreachable, match="node cannot be reached"):
+        machine.run("true")
+    assert time.monotonic() - started < 1.5
+
+
+def test_a_name_that_the_config_does_not_have(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    known = site.machine()
+    stranger = Machine("stranger", known._ssh_config, known._known_hosts)
+    with pytest.raises(Unreachable, match="stranger cannot be reached"):
+        stranger.run("true")
+
+
+def test_await_login_waits(site: Site, tmp_path: Path) -> None:
+    """The machine answers at the third attempt."""
+    tries = tmp_path / "tries"
+    script = tmp_path / "proxy"
+    script.write_text(
+        f"#!/bin/sh\necho >> {tries}\n[ $(wc -l < {tries}) -ge 3 ] || exit 1\nexec {site.proxy}\n"
+    )
+    script.chmod(0o755)
+    machine = site.machine(proxy=str(script))
+    machine.await_login(10)
+    assert len(tries.read_text()) == 3
+    machine.close()
+
+
+def test_await_login_gives_up(site: Site) -> None:
+    machine = site.machine(proxy="false")
+    started = time.monotonic()
+    with pytest.raises(Unreachable, match="node cannot be logged in to after 0 s: node cannot be"):
+        machine.await_login(0.4)
+    assert 0.4 <= time.monotonic() - started < 2
+
+
+# -- files ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [b"", b"\0\xff\n" * 70_000])
+def test_a_file_there_and_back(lasting: Machine, tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "it's a file"
+    lasting.put(data, str(path), mode=0o600)
+    assert path.read_bytes() == data
+    assert path.stat().st_mode & 0o7777 == 0o600
+    assert lasting.get(str(path)) == data
+
+
+def test_a_file_that_is_there_is_replaced(lasting: Machine, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("something longer")
+    lasting.put(b"new", str(path), mode=0o755)
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_mode & 0o7777 == 0o755
+
+
+def test_files_that_cannot_be_had(machine: Machine, tmp_path: Path) -> None:
+    with pytest.raises(CommandFailed, match="could not be read on node"):
+        machine.get(str(tmp_path / "missing"))
+    with pytest.raises(CommandFailed, match="could not be written on node"):
+        machine.put(b"", str(tmp_path / "missing" / "file"))
+    assert machine.run("echo next").stdout == "next\n"

@@ -1,0 +1,98 @@
+"""Platforms: files that are read, and what is wrong with one that cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab import paths, platforms
+from lab.errors import BadInput
+
+FILE = """\
+name: made-up
+title: Made up
+family: debian
+suite: none
+versions: {pcs: "0.11"}
+packages: {pcs: pcs}
+"""
+
+
+@pytest.fixture
+def boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(paths, "BOXES", tmp_path)
+    (tmp_path / "made-up").mkdir()
+    (tmp_path / "debian").mkdir()
+    (tmp_path / "made-up" / "platform.yaml").write_text(FILE)
+    return tmp_path
+
+
+def refused(name: str) -> str:
+    with pytest.raises(BadInput) as caught:
+        platforms.load(name)
+    assert caught.value.exit_code == 2
+    return caught.value.message
+
+
+def test_every_platform_that_comes_with_lab_can_be_read() -> None:
+    assert platforms.DEFAULT in platforms.names()
+    for name in platforms.names():
+        found = platforms.load(name)
+        assert found.name == name
+        assert {"pacemaker", "pcs", "corosync", "libvirt", "qemu"} <= found.versions.keys()
+        assert platforms.recipe(found)
+
+
+def test_names_are_the_folders_with_a_platform_file(boxes: Path) -> None:
+    assert platforms.names() == ["made-up"]
+    (boxes / "another").mkdir()
+    (boxes / "another" / "platform.yaml").touch()
+    assert platforms.names() == ["another", "made-up"]
+
+
+def test_load(boxes: Path) -> None:
+    assert boxes.is_dir()
+    found = platforms.load("made-up")
+    assert (found.family, found.suite, found.versions) == ("debian", "none", {"pcs": "0.11"})
+
+
+@pytest.mark.parametrize("name", ["debian", "mad-up", "", "../boxes/made-up"])
+def test_unknown_platform_lists_the_known(boxes: Path, name: str) -> None:
+    (boxes / "other").mkdir()
+    (boxes / "other" / "platform.yaml").touch()
+    assert refused(name) == f"there is no platform {name!r}; choose one of: made-up, other"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("name: made-up", "name: other", "boxes/made-up/platform.yaml: name: is 'other', not "),
+        ("suite: none", "siute: none", ":4: siute: unknown key; did you mean 'suite'? valid: "),
+        ("family: debian", "family: suse", ":3: family: Input should be 'debian' or 'redhat'"),
+        ('"0.11"', "new", ":5: versions, pcs: 'new' is not a version"),
+        ('"0.11"', "11", ":5: versions, pcs: should be text (a number: in quotes)"),
+        ("{pcs: pcs}", "{pcsd: pcs}", "packages: pcsd has no entry in versions"),
+    ],
+)
+def test_bad_platform_file(boxes: Path, old: str, new: str, says: str) -> None:
+    path = boxes / "made-up" / "platform.yaml"
+    assert FILE.count(old) == 1
+    path.write_text(FILE.replace(old, new))
+    message = refused("made-up")
+    assert says in message
+    assert "made-up/platform.yaml" in message
+
+
+def test_recipe_is_every_file_of_the_platform_and_of_its_family(boxes: Path) -> None:
+    for name in ("debian/build", "debian/etc/deep/file", "redhat/build", "made-up/more"):
+        path = boxes / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found = platforms.recipe(platforms.load("made-up"))
+    assert [str(path.relative_to(boxes)) for path in found] == [
+        "debian/build",
+        "debian/etc/deep/file",
+        "made-up/more",
+        "made-up/platform.yaml",
+    ]

@@ -1,0 +1,666 @@
+"""Scenarios: what is wrong with a file, where, and what the valid choices are; and plans."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from lab import platforms, scenario
+from lab.errors import BadInput
+from lab.model import Platform, Scenario
+from lab.scenario import PlannedCommand, PlannedStep
+
+GOOD = """\
+title: T
+about: A
+chapter: "4"
+nodes:
+  host1: {address: 10.0.0.1, hypervisor: true}
+  plain: {address: 10.0.0.2}
+guests:
+  guest1: {host: host1, address: 10.0.0.3}
+steps:
+  - section: "4.1"
+    title: One
+    where: host1
+    book:
+      - echo one
+      - echo two
+      - echo three
+    adapt:
+      - when: family == debian
+        replaces: 1
+        run: [echo other]
+        why: because it is another one
+    act:
+      - reboot: host1
+    expect:
+      - dc: host1
+  - section: "4.10"
+    title: Two
+    parts:
+      - where: plain
+        book: [echo four]
+        within: 10s
+        expect:
+          - nodes_online: {nodes: [host1, plain]}
+      - expect:
+          - no_dc:
+"""
+DEBIAN = Platform(
+    name="made-up-debian",
+    title="Made up",
+    family="debian",
+    suite="none",
+    versions={"pacemaker": "2.1.5", "pcs": "0.11.5"},
+    packages={},
+)
+# The versions that the book was written with.
+CENTOS = Platform(
+    name="made-up-centos-7",
+    title="CentOS 7.4",
+    family="redhat",
+    suite="7.4",
+    versions={
+        "pacemaker": "1.1.16",
+        "pcs": "0.9.158",
+        "corosync": "2.4",
+        "libvirt": "3.2",
+        "qemu": "1.5",
+        "openssh": "7.4",
+        "systemd": "219",
+    },
+    packages={},
+)
+
+Edit = tuple[str, str]
+Refused = Callable[..., str]
+
+
+def edited(*edits: Edit) -> str:
+    text = GOOD
+    for old, new in edits:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
+def planned(path: Path, *edits: Edit, platform: Platform = DEBIAN) -> list[PlannedStep]:
+    path.write_text(edited(*edits))
+    return scenario.plan(scenario.load(path), platform)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "s.yaml"
+
+
+@pytest.fixture
+def refused(path: Path) -> Refused:
+    """Load GOOD with these edits: the message, which starts with `s.yaml:LINE: `."""
+
+    def refused(*edits: Edit) -> str:
+        path.write_text(edited(*edits))
+        with pytest.raises(BadInput) as caught:
+            scenario.load(path)
+        assert caught.value.exit_code == 2
+        message = caught.value.message
+        assert message.startswith(f"{path}:")
+        return message.removeprefix(f"{path.parent}/")
+
+    return refused
+
+
+def test_good(path: Path) -> None:
+    path.write_text(GOOD)
+    loaded = scenario.load(path)
+    assert loaded.names == ["host1", "plain", "guest1"]
+    assert [step.section for step in loaded.steps] == ["4.1", "4.10"]
+
+
+# Each row: what is edited, the line that is wrong, what the message says after it.
+BAD = {
+    "unknown key at the top": (
+        ("about: A", "about: A\nsteppes: []"),
+        3,
+        "steppes: unknown key; did you mean 'steps'? "
+        "valid: about, chapter, guests, nodes, steps, title",
+    ),
+    "misspelt key at the top": (
+        ("about: A", "abuot: A"),
+        2,
+        "abuot: unknown key; did you mean 'about'? "
+        "valid: about, chapter, guests, nodes, steps, title (and 1 more)",
+    ),
+    "unknown key of a node": (
+        ("plain: {address: 10.0.0.2}", "plain: {address: 10.0.0.2, memry: 512}"),
+        6,
+        "nodes, plain, memry: unknown key; did you mean 'memory'? "
+        "valid: address, cpus, hypervisor, memory",
+    ),
+    "unknown key in a step": (
+        ("    act:\n", "    acts:\n"),
+        22,
+        "section 4.1, acts: unknown key; did you mean 'act'? "
+        "valid: act, adapt, before, book, expect, parts, section, title, where, within",
+    ),
+    "unknown key in a part": (
+        ("within: 10s", "withn: 10s"),
+        31,
+        "section 4.10, parts [1], withn: unknown key; did you mean 'within'? "
+        "valid: act, adapt, before, book, expect, where, within",
+    ),
+    "unknown key in an adaptation": (
+        ("        why: bec", "        reason: bec"),
+        21,
+        "section 4.1, adapt [1], reason: unknown key; valid: after, before, replaces, run, "
+        "when, why (and 1 more)",
+    ),
+    "unknown key of a command": (
+        ("- echo two", "- {run: echo two, wher: plain}"),
+        15,
+        "section 4.1, book [2], wher: unknown key; did you mean 'where'? "
+        "valid: exit, run, stdin, where",
+    ),
+    "no reason given": (
+        ("        why: because it is another one\n", ""),
+        18,
+        "section 4.1, adapt [1], why: this key is missing",
+    ),
+    "reason too short": (
+        ("because it is another one", "because"),
+        21,
+        "section 4.1, adapt [1], why: String should have at least 10 characters",
+    ),
+    "unknown check": (
+        ("- dc: host1", "- quorom:"),
+        25,
+        "section 4.1, expect [1]: unknown check 'quorom'; did you mean 'quorum'? valid: *dc, *",
+    ),
+    "unknown action": (
+        ("- reboot: host1", "- rebot: host1"),
+        23,
+        "section 4.1, act [1]: unknown action 'rebot'; did you mean 'reboot'? valid: "
+        "*create_guest, *reboot, *",
+    ),
+    "a check is no action": (
+        ("- reboot: host1", "- dc: host1"),
+        23,
+        "section 4.1, act [1]: unknown action 'dc'; valid: *",
+    ),
+    "argument missing": (
+        ("- dc: host1", "- dc: {}"),
+        25,
+        "section 4.1, expect [1]: dc: node is missing; arguments: node",
+    ),
+    "argument unknown": (
+        ("- dc: host1", "- dc: {node: host1, soon: true}"),
+        25,
+        "section 4.1, expect [1]: dc: soon is no argument of it; arguments: node",
+    ),
+    "argument of the wrong kind": (
+        ("nodes: [host1, plain]", "nodes: host1"),
+        33,
+        "section 4.10, parts [1], expect [1]: nodes_online: nodes should be a list; "
+        "arguments: nodes",
+    ),
+    "two checks in one entry": (
+        ("- dc: host1", "- {dc: host1, no_dc: }"),
+        25,
+        "section 4.1, expect [1]: one check an entry, this one has 2 keys",
+    ),
+    "a check that is only a word": (
+        ("- dc: host1", "- dc"),
+        25,
+        "section 4.1, expect [1]: should be a mapping of keys",
+    ),
+    "unknown node in a step's where": (
+        ("    where: host1", "    where: host2"),
+        12,
+        "section 4.1, where: there is no node 'host2'; nodes: host1, plain, guest1",
+    ),
+    "unknown node in the where of a step with parts": (
+        ("    title: Two", "    title: Two\n    where: host2"),
+        28,
+        "section 4.10, where: there is no node 'host2'; nodes: host1, plain, guest1",
+    ),
+    "unknown node in a part's where": (
+        ("- where: plain", "- where: pain"),
+        29,
+        "section 4.10, parts [1], where: there is no node 'pain'; nodes: host1, plain, guest1",
+    ),
+    "unknown node in a command's where": (
+        ("- echo two", "- {run: echo two, where: host2}"),
+        15,
+        "section 4.1, book [2], where: there is no node 'host2'; nodes: host1, plain, guest1",
+    ),
+    "unknown node in an adaptation's where": (
+        ("run: [echo other]", "run: [{run: echo other, where: host2}]"),
+        20,
+        "section 4.1, adapt [1], run [1], where: there is no node 'host2'; "
+        "nodes: host1, plain, guest1",
+    ),
+    "unknown node as an argument": (
+        ("- dc: host1", "- dc: host2"),
+        25,
+        "section 4.1, expect [1]: dc: node: there is no node 'host2'; nodes: host1, plain, guest1",
+    ),
+    "unknown node in a list of them": (
+        ("nodes: [host1, plain]", "nodes: [host1, pain]"),
+        33,
+        "section 4.10, parts [1], expect [1]: nodes_online: nodes: there is no node 'pain'; "
+        "nodes: host1, plain, guest1",
+    ),
+    "commands without a place": (
+        ("    where: host1\n", ""),
+        12,
+        "section 4.1, book: commands need `where:`, the node they are typed on",
+    ),
+    "replaces a command that is not there": (
+        ("replaces: 1", "replaces: 4"),
+        19,
+        "section 4.1, adapt [1], replaces: there is no command 4; the book has 3 here",
+    ),
+    "replaces command 0": (
+        ("replaces: 1", "replaces: 0"),
+        19,
+        "section 4.1, adapt [1], replaces: there is no command 0; the book has 3 here",
+    ),
+    "replaces some that are there and one that is not": (
+        ("replaces: 1", "replaces: [1, 4]"),
+        19,
+        "section 4.1, adapt [1], replaces: there is no command 4; the book has 3 here",
+    ),
+    "after a command that is not there": (
+        ("replaces: 1", "after: 4"),
+        19,
+        "section 4.1, adapt [1], after: there is no command 4; the book has 3 here",
+    ),
+    "replaces nothing": (
+        ("replaces: 1", "replaces: []"),
+        19,
+        "section 4.1, adapt [1], replaces: *",
+    ),
+    "two places": (
+        ("replaces: 1", "replaces: 1\n        after: 2"),
+        18,
+        "section 4.1, adapt [1]: give exactly one of: replaces, before, after",
+    ),
+    "no place": (
+        ("        replaces: 1\n", ""),
+        18,
+        "section 4.1, adapt [1]: give exactly one of: replaces, before, after",
+    ),
+    "duplicate section": (('"4.10"', '"4.1"'), 26, "section 4.1: this section stands here twice"),
+    "duplicate key": (("about: A", "about: A\nabout: B"), 3, "the key 'about' stands here twice"),
+    "malformed": (("about: A", "about: [A"), 3, "expected ',' or ']', but got ':'"),
+    "bad duration": (
+        ("within: 10s", "within: soon"),
+        31,
+        "section 4.10, parts [1], within: 'soon' is not a duration: write 90s, 2min or 500ms",
+    ),
+    "negative duration": (
+        ("within: 10s", "within: -10"),
+        31,
+        "section 4.10, parts [1], within: -10 is not a duration: write 90s, 2min or 500ms",
+    ),
+    "unreadable when": (
+        ("when: family == debian", "when: family is debian"),
+        18,
+        "section 4.1, adapt [1], when: 'family is debian' is not a condition: "
+        "write NAME OPERATOR VALUE, such as pcs >= 0.10, joined by `and`",
+    ),
+    "unknown name in when": (
+        ("when: family == debian", "when: pcsd >= 0.10"),
+        18,
+        "section 4.1, adapt [1], when: 'pcsd >= 0.10': pcsd is not known of debian-12; "
+        "valid: family, platform, *pcs, *",
+    ),
+    "no version in when": (
+        ("when: family == debian", "when: pcs >= new"),
+        18,
+        "section 4.1, adapt [1], when: 'pcs >= new': new is not a version",
+    ),
+    "a guest on a machine that runs none": (
+        ("host: host1", "host: plain"),
+        8,
+        "guests, guest1, host: 'plain' is no hypervisor; hypervisors: host1",
+    ),
+    "a guest on a machine that is not there": (
+        ("host: host1", "host: host2"),
+        8,
+        "guests, guest1, host: 'host2' is no hypervisor; hypervisors: host1",
+    ),
+    "a guest that is a machine too": (
+        ("  guest1:", "  plain:"),
+        8,
+        "guests, plain: plain is both a machine and a guest",
+    ),
+    "an address twice": (
+        ("10.0.0.3", "10.0.0.1"),
+        8,
+        "guests, guest1, address: this is the address of host1 too",
+    ),
+    "no address": (
+        ("10.0.0.3", "10.0.0.300"),
+        8,
+        "guests, guest1, address: '10.0.0.300' is not an IPv4 address",
+    ),
+    "a node's name that no machine can have": (("  plain:", "  Plain_1:"), 6, "nodes, Plain_1: *"),
+    "parts and commands of one's own": (
+        ("    title: Two", "    title: Two\n    book: [echo]"),
+        26,
+        "section 4.10: a section has either parts or its own book/act/expect, not both",
+    ),
+    "YAML 1.1's booleans": (
+        ("hypervisor: true", "hypervisor: yes"),
+        5,
+        "nodes, host1, hypervisor: should be true or false",
+    ),
+    "a section that YAML takes for a number": (
+        ('"4.10"', "5"),
+        26,
+        "section 5, section: should be text (a number: in quotes)",
+    ),
+    "a secret that no lab has": (
+        ("- echo two", "- {run: echo two, stdin: root}"),
+        15,
+        "section 4.1, book [2], stdin: Input should be 'hacluster'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("edit", "line", "says"), BAD.values(), ids=BAD)
+def test_bad(refused: Refused, edit: Edit, line: int, says: str) -> None:
+    pattern = ".*".join(map(re.escape, f"s.yaml:{line}: {says}".split("*")))
+    assert re.fullmatch(pattern, refused(edit))
+
+
+@pytest.mark.parametrize("text", ["", "- title: T\n"], ids=["empty", "list"])
+def test_no_mapping(path: Path, text: str) -> None:
+    path.write_text(text)
+    with pytest.raises(BadInput) as caught:
+        scenario.load(path)
+    assert caught.value.exit_code == 2
+    assert caught.value.message == (
+        f"{path}:1: a scenario is a mapping; its keys: about, chapter, guests, nodes, steps, title"
+    )
+
+
+def test_binary_file_and_no_file(path: Path) -> None:
+    path.write_bytes(b"\x7fELF\xff\xfe\x00")
+    for wrong in (path, path.with_name("none.yaml"), path.parent):
+        with pytest.raises(BadInput, match="cannot be read") as caught:
+            scenario.load(wrong)
+        assert caught.value.exit_code == 2
+        assert str(wrong) in caught.value.message
+
+
+def test_find_by_name_and_by_path(path: Path) -> None:
+    path.write_text(GOOD)
+    assert scenario.find(str(path)) == path
+    assert scenario.find("guest-walkthrough").name == "guest-walkthrough.yaml"
+    assert "guest-walkthrough" in scenario.names()
+
+
+def test_unknown_scenario() -> None:
+    with pytest.raises(BadInput) as caught:
+        scenario.find("guest-walktrough")
+    assert caught.value.exit_code == 2
+    assert caught.value.message.startswith(
+        "there is no scenario 'guest-walktrough'; did you mean guest-walkthrough? scenarios: "
+    )
+    assert ", ".join(scenario.names()) in caught.value.message
+    with pytest.raises(BadInput, match=r"there is no scenario file \./none\.yaml"):
+        scenario.find("./none.yaml")
+
+
+# Plans
+
+
+def texts(step: PlannedStep) -> list[str]:
+    return [command.text for command in step.commands]
+
+
+def test_plan_without_adaptations_is_the_book(path: Path) -> None:
+    one, two = planned(path, platform=CENTOS)
+    assert texts(one) == ["echo one", "echo two", "echo three"]
+    assert [c.node for c in one.commands] == ["host1"] * 3
+    assert [c.book for c in one.commands] == [("echo one",), ("echo two",), ("echo three",)]
+    assert (one.verbatim, one.adapted) == (3, 0)
+    assert [c.node for c in two.commands] == ["plain"]
+    assert [part.within for part in two.parts] == [10.0, 30.0]
+    assert [use.text for use in one.parts[0].acts] == ["reboot host1"]
+    assert [use.word.name for part in two.parts for use in part.expect] == ["nodes_online", "no_dc"]
+
+
+def test_replaces(path: Path) -> None:
+    one, _ = planned(path)
+    assert texts(one) == ["echo other", "echo two", "echo three"]
+    first = one.commands[0]
+    assert (first.adapted, first.book, first.why) == (
+        True,
+        ("echo one",),
+        "because it is another one",
+    )
+    assert (one.verbatim, one.adapted) == (2, 1)
+
+
+def test_one_command_becomes_several(path: Path) -> None:
+    one, _ = planned(path, ("run: [echo other]", "run: [a, {run: b, where: plain, exit: [0, 3]}]"))
+    assert texts(one) == ["a", "b", "echo two", "echo three"]
+    assert [(c.node, c.exit) for c in one.commands[:2]] == [("host1", (0,)), ("plain", (0, 3))]
+    assert (one.verbatim, one.adapted) == (2, 1)
+
+
+def test_several_commands_become_one(path: Path) -> None:
+    one, _ = planned(path, ("replaces: 1", "replaces: [1, 3]"))
+    assert texts(one) == ["echo other", "echo two"]
+    assert one.commands[0].book == ("echo one", "echo three")
+    assert (one.verbatim, one.adapted) == (1, 2)
+
+
+def test_left_out(path: Path) -> None:
+    one, _ = planned(path, ("run: [echo other]", "run: []"))
+    first = one.commands[0]
+    assert (first.omitted, first.adapted, first.book) == (True, True, ("echo one",))
+    assert not any(command.omitted for command in one.commands[1:])
+    assert (one.verbatim, one.adapted) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("place", "order"),
+    [
+        ("before: 2", ["echo one", "echo other", "echo two", "echo three"]),
+        ("after: 2", ["echo one", "echo two", "echo other", "echo three"]),
+        ("after: 3", ["echo one", "echo two", "echo three", "echo other"]),
+    ],
+)
+def test_beside_a_command_that_stays(path: Path, place: str, order: list[str]) -> None:
+    one, _ = planned(path, ("replaces: 1", place))
+    assert texts(one) == order
+    added = one.commands[order.index("echo other")]
+    assert (added.adapted, added.book, added.why) == (True, (), "because it is another one")
+    assert (one.verbatim, one.adapted) == (3, 0)
+
+
+def test_beside_a_command_that_is_replaced(path: Path) -> None:
+    more = """adapt:
+      - {when: pcs >= 0.10, before: 1, run: [first], why: this one comes first}
+      - {when: pcs >= 0.10, after: 1, run: [last], why: this one comes last}
+      - {when: pcs < 0.10, after: 1, run: [never], why: this one never comes}"""
+    one, _ = planned(path, ("adapt:", more))
+    assert texts(one) == ["first", "echo other", "last", "echo two", "echo three"]
+
+
+def test_equal_commands_are_counted_each(path: Path) -> None:
+    one, _ = planned(
+        path,
+        ("echo two", "echo one"),
+        ("replaces: 1", "replaces: [1, 2]"),
+    )
+    assert (one.verbatim, one.adapted) == (1, 2)
+
+
+def test_two_adaptations_of_one_command_are_refused(path: Path) -> None:
+    more = (
+        "adapt:\n      - {when: pcs >= 0.10, replaces: [2, 1], run: [x], why: another adaptation}"
+    )
+    with pytest.raises(BadInput, match=r"section 4\.1, adapt") as caught:
+        planned(path, ("adapt:", more))
+    assert "command 1 is replaced by 'pcs >= 0.10' and by 'family == debian'" in (
+        caught.value.message
+    )
+    planned(path, ("adapt:", more), platform=CENTOS)  # there neither applies
+
+
+def test_condition_that_this_platform_cannot_tell(path: Path) -> None:
+    with pytest.raises(BadInput, match=r"section 4\.1.*libvirt is not known of made-up-debian"):
+        planned(path, ("family == debian", "libvirt >= 4"))
+
+
+def test_reason_is_one_line(path: Path) -> None:
+    reason = ("why: because it is another one", "why: |\n          because it\n          is so")
+    one, _ = planned(path, reason)
+    assert one.commands[0].why == "because it is so"
+
+
+def test_secret_of_a_command(path: Path) -> None:
+    one, _ = planned(path, ("- echo two", "- {run: echo two, stdin: hacluster}"))
+    assert [command.secret for command in one.commands] == ["", "hacluster", ""]
+
+
+# The book's chapter 4
+
+FIREWALL = [
+    "firewall-cmd --permanent --add-service=high-availability",
+    "firewall-cmd --reload",
+]
+KEY_FOLDER = ["mkdir -p --mode=0750 /etc/pacemaker", "chgrp haclient /etc/pacemaker"]
+HOSTS = "cat << END >> /etc/hosts\n192.168.122.10    guest1\nEND"
+VERIFY = "ssh -p 3121 guest1"
+CREATE = "pcs resource create vm-guest1 VirtualDomain "
+BOOK = {
+    "4.1.1": FIREWALL,
+    "4.1.2": ["yum install -y pacemaker corosync pcs resource-agents"],
+    "4.1.3": ["pcs cluster setup --force --local --name mycluster example-host"],
+    "4.1.4": [*KEY_FOLDER, "dd if=/dev/urandom of=/etc/pacemaker/authkey bs=4096 count=1"],
+    # `pcs status` is shown twice: before there is a DC, and after.
+    "4.1.5": ["pcs cluster start", "pcs status corosync", "pcs status", "pcs status"],
+    "4.1.6": [
+        "pcs property set stonith-enabled=false",
+        "pcs property set no-quorum-policy=ignore",
+        "pcs status",
+        "pcs cluster stop --force",
+    ],
+    "4.1.7": [
+        "yum install -y kvm libvirt qemu-system qemu-kvm bridge-utils virt-manager",
+        "systemctl enable libvirtd.service",
+    ],
+    "4.2.1": [],
+    "4.2.2": FIREWALL,
+    "4.2.3": [],
+    "4.2.4": [
+        "yum install -y pacemaker pacemaker-remote resource-agents",
+        "systemctl enable pacemaker_remote.service",
+        *KEY_FOLDER,
+        "scp root@example-host:/etc/pacemaker/authkey /etc/pacemaker",
+        "systemctl start pacemaker_remote",
+        "systemctl status pacemaker_remote",
+    ],
+    # It works in one way and fails in two, each of which the book shows.
+    "4.2.5": [HOSTS, VERIFY, VERIFY, VERIFY],
+    "4.3.1": ["pcs cluster start"],
+    "4.3.2": [
+        "virsh list --all",
+        "virsh dumpxml guest1 > /etc/pacemaker/guest1.xml",
+        CREATE + 'hypervisor="qemu:///system" config="/etc/pacemaker/guest1.xml" '
+        "meta remote-node=guest1",
+    ],
+    "4.3.3": [
+        *(f"pcs resource create FAKE{n} ocf:pacemaker:Dummy" for n in range(1, 6)),
+        "pcs constraint location FAKE3 prefers guest1",
+    ],
+    "4.3.4": [
+        "kill -9 $(pidof pacemaker-remoted)",
+        "pcs resource disable vm-guest1 --wait",
+        "pcs resource cleanup guest1",
+        "pcs resource enable vm-guest1",
+    ],
+    "4.3.5": [],  # names tools, does not print commands
+}
+ON_GUEST = {"4.2.2", "4.2.4"}
+
+
+@cache
+def chapter_4() -> Scenario:
+    return scenario.load(scenario.find("guest-walkthrough"))
+
+
+def walkthrough(platform: Platform) -> list[PlannedStep]:
+    return scenario.plan(chapter_4(), platform)
+
+
+def joined(text: str) -> str:
+    """A command that the book breaks with a backslash, in one line."""
+    return re.sub(r"\\\n\s*", "", text)
+
+
+def test_chapter_4_has_every_section_in_order() -> None:
+    assert [step.section for step in walkthrough(platforms.load("debian-12"))] == list(BOOK)
+    assert len(BOOK) == 17
+
+
+@pytest.mark.parametrize("section", BOOK)
+def test_chapter_4_is_the_books_to_the_letter(section: str) -> None:
+    step = next(step for step in chapter_4().steps if step.section == section)
+    book = [command.run for part in (step.parts or [step]) for command in part.book]
+    assert [joined(text) for text in book] == BOOK[section]
+
+
+def test_chapter_4_as_the_book_was_written_needs_no_adaptation() -> None:
+    plan = walkthrough(CENTOS)
+    adapted = [command for step in plan for command in step.commands if command.adapted]
+    assert adapted == []
+    assert {step.section: list(map(joined, texts(step))) for step in plan} == BOOK
+    assert sum(step.verbatim for step in plan) == sum(map(len, BOOK.values()))
+    assert sum(step.adapted for step in plan) == 0
+
+
+def test_chapter_4_is_typed_where_the_book_types_it() -> None:
+    def place(section: str, command: PlannedCommand) -> str:
+        on_guest = section in ON_GUEST or "pacemaker-remoted" in command.text
+        return "guest1" if on_guest else "example-host"
+
+    for step in walkthrough(CENTOS):
+        for command in step.commands:
+            assert command.node == place(step.section, command), command.text
+
+
+def test_chapter_4_on_debian_deviates_with_a_reason_or_not_at_all() -> None:
+    plan = walkthrough(platforms.load("debian-12"))
+    for step in plan:
+        for command in step.commands:
+            assert bool(command.why) == command.adapted, command.text
+            if not command.adapted:
+                assert joined(command.text) in BOOK[step.section]
+        assert step.verbatim + step.adapted == len(BOOK[step.section]), step.section
+    adapted = {step.section for step in plan if step.adapted}
+    assert adapted == {"4.1.2", "4.1.3", "4.1.7", "4.2.4", "4.3.2"}
+
+
+def test_every_section_of_chapter_4_proves_something() -> None:
+    for step in walkthrough(CENTOS):
+        assert any(part.expect for part in step.parts), step.section
+
+
+def test_chapter_4_uses_each_tool_that_the_book_names_on_the_guest() -> None:
+    step = walkthrough(CENTOS)[-1]
+    runs = [use.arguments for part in step.parts for use in part.acts if use.word.name == "run"]
+    assert {run["node"] for run in runs} == {"guest1"}
+    tools = {run["command"].split()[0] for run in runs}
+    assert tools == {"crm_mon", "crm_resource", "crm_attribute", "crm_master"}
