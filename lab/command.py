@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import threading
@@ -40,11 +41,12 @@ def run(
             env={**os.environ, **(env or {})},
             start_new_session=True,
         )
-    except FileNotFoundError as error:
-        raise CannotRun(
-            f"the program {argv[0]} is not installed", hint="run: lab doctor --fix"
-        ) from error
     except OSError as error:
+        # A folder of PATH that may not be read makes "not there" a "permission denied".
+        if isinstance(error, FileNotFoundError) or not ("/" in argv[0] or shutil.which(argv[0])):
+            raise CannotRun(
+                f"the program {argv[0]} is not installed", hint="run: lab doctor --fix"
+            ) from error
         raise CannotRun(f"the program {argv[0]} cannot be run: {error.strerror}") from error
     try:
         out, err = _talk(process, stdin, within, on_line)
