@@ -6,13 +6,14 @@ network and one and the same host key; ready when systemd has the way in up.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench import labs
@@ -27,6 +28,7 @@ NODES = 24
 BOOT = 120.0
 PREFIX = "bench-plain-"
 UNIT = "lab-ssh.socket"
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 
 
 def run(options: Options, say: Say) -> list[Row]:
@@ -35,7 +37,7 @@ def run(options: Options, say: Say) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="lab-bench-") as folder:
         file = Path(folder) / "bench-nodes.yaml"
         file.write_text(_scenario(count))
-        with labs.fresh("nodes", file) as lab:
+        with labs.fresh("nodes", file) as lab, _many_watches(count, say):
             platform = images.ensure(platforms.load(platforms.DEFAULT), say)
             image = f"localhost/lab/{platform.platform}:{platform.key}"
             with lock.hold(LOCK, "podman", within=120):
@@ -63,6 +65,24 @@ def run(options: Options, say: Say) -> list[Row]:
             memory, unit="MiB", baseline=plain_memory,
         ),
     ]
+
+
+@contextmanager
+def _many_watches(count: int, say: Say) -> Iterator[None]:
+    """Room for so many systemds in the kernel's limit of inotify instances, for the block.
+
+    Each takes about ten; one that gets none comes up half.
+    """
+    before = int(INOTIFY.read_text())
+    needed = max(before, 1024, 20 * count)
+    try:
+        if needed != before:
+            say(f"{INOTIFY}: {before}, for this benchmark {needed}")
+            INOTIFY.write_text(f"{needed}\n")
+        yield
+    finally:
+        if needed != before:
+            INOTIFY.write_text(f"{before}\n")
 
 
 def _scenario(count: int) -> str:
@@ -118,7 +138,7 @@ def _memory(which: str, count: int) -> float:
     ).stdout.split()
     if len(listing) != count:
         raise LabError(f"{len(listing)} containers run, not {count}")
-    spaces = {os.readlink(f"/proc/{pid}/ns/pid") for pid in listing}
+    spaces = {str(Path(f"/proc/{pid}/ns/pid").readlink()) for pid in listing}
     total = 0
     for process in Path("/proc").glob("[0-9]*"):
         try:

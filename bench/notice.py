@@ -36,7 +36,9 @@ _PREPARE = (
     "pcs property set stonith-enabled=false",
     f"pcs resource create {RESOURCE} ocf:pacemaker:Dummy op monitor interval=1h",
     f"touch {SEEN}",
-    f"crm_mon --daemonize --external-agent={AGENT} --pid-file=/run/bench-mon.pid",
+    # (It wants a page to write, too: without a terminal it does nothing else.)
+    f"crm_mon --daemonize --external-agent={AGENT} --pid-file=/run/bench-mon.pid"
+    " --output-as=html --output-to=/run/bench-mon.html",
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from bench import labs
@@ -45,7 +46,7 @@ def run(options: Options, say: Say) -> list[Row]:
         command.run(plain.write("script", plain.sections(steps)), within=LONGEST, on_line=line)
         theirs = {
             section: after - at
-            for (at, section), (after, _) in zip(marks, marks[1:], strict=False)
+            for (at, section), (after, _) in pairwise(marks)
         }
     baseline = marks[-1][0] - marks[0][0]
     for section, took in theirs.items():

@@ -20,6 +20,7 @@ class Context:
     lab: Lab
     on_status: Callable[[ClusterStatus], None] = lambda status: None
     done: list[Result] = field(default_factory=list)
+    _replaced: tuple[str, ...] = ()
 
     def machine(self, node: str) -> Machine:
         """The machine of a node."""
@@ -29,8 +30,23 @@ class Context:
         """The machine that is asked about the cluster: a cluster node."""
         return self.machine(next(iter(self.lab.scenario.nodes)))
 
+    def keep(self, result: Result, book: tuple[str, ...], *, adapted: bool) -> None:
+        """Note the result of a command that stands for these commands of the book.
+
+        Results are counted as the book's commands are, so that a check means the same one on
+        every platform: of several commands in place of one the last counts, and those that a
+        platform needs in addition do not.
+        """
+        if adapted and book and book == self._replaced:
+            del self.done[-len(book) :]
+        self._replaced = book if adapted else ()
+        self.done += [result] * len(book)
+
     def typed(self, number: int) -> Result:
-        """The result of a command of this part, counted from 1."""
+        """The result of the book's command of that number in this part, counted from 1.
+
+        The commands that actions run are counted on from there.
+        """
         if not 1 <= number <= len(self.done):
             raise IndexError(f"there is no command {number}; {len(self.done)} were typed")
         return self.done[number - 1]

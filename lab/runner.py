@@ -34,6 +34,7 @@ from lab.events import (
     Waiting,
 )
 from lab.lab import Lab
+from lab.machine import Result
 from lab.scenario import PlannedCommand, PlannedPart, PlannedStep, Use
 from lab.status import ClusterStatus
 
@@ -158,6 +159,7 @@ class Runner:
             )
         )
         if command.omitted:
+            context.keep(Result("", 0, "", "", 0.0), command.book, adapted=True)
             return
         stdin = self.lab.access.secret(command.secret) + "\n" if command.secret else None
         started = time.monotonic()
@@ -165,7 +167,7 @@ class Runner:
         problem = output = ""
         try:
             done = self.lab.machine(command.node).run(command.text, within=COMMAND, stdin=stdin)
-            context.done.append(done)
+            context.keep(done, command.book, adapted=command.adapted)
             code, output = done.exit, done.output
         except CommandFailed as error:
             problem, output = error.message, error.output

@@ -35,7 +35,7 @@ HOST, GUEST = "example-host", "guest1"
 NODES = [HOST, GUEST]
 WORDS = checks.load().words
 DATA = Path(__file__).parent / "data"
-Answer = str | int | tuple[int, str] | Exception  # a command's output, exit status, or both
+Answer = str | int | tuple[int, str] | Result | Exception  # output, exit status, or more
 
 
 # -- the world ------------------------------------------------------------------------------
@@ -108,6 +108,8 @@ class Facts:
 def answered(command: str, answer: Answer, check: bool = False) -> Result:
     if isinstance(answer, Exception):
         raise answer
+    if isinstance(answer, Result):
+        return answer
     code, text = answer if isinstance(answer, tuple) else (0, answer)
     if isinstance(text, int):
         code, text = text, ""
@@ -883,7 +885,7 @@ CASES = [
         runs(HOST, SSH, "guest1\n"),
         [
             (runs(HOST, SSH, (255, "Host key verification failed.")), "Host key"),
-            (runs(HOST, SSH, (255, "guest1")), "guest1"),
+            (runs(HOST, SSH, Result("", 255, "guest1\n", "lost", 0)), "lost"),
             (runs(HOST, SSH, "example-host\n"), "example-host"),
             (runs(HOST, SSH, ""), "nothing"),
         ],

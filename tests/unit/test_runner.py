@@ -699,3 +699,23 @@ def test_every_event_is_plain_data(stage: Stage) -> None:
     )
     kinds = {json.loads(json.dumps(event.to_json()))["event"] for event in stage.events}
     assert {"Waiting", "ClusterChanged", "EvidenceCollected", "RunEnded"} <= kinds
+
+
+def test_results_are_counted_as_the_book_counts_its_commands(stage: Stage) -> None:
+    """A check's `command: 2` means the book's second one, whatever a platform adds or replaces."""
+
+    def by_number(context: Context) -> bool:
+        return [context.typed(n).stdout for n in (1, 2, 3)] == ["b", "", "d"]
+
+    stage.answers(added="+", a="a", b="b", d="d")
+    ended = stage.run(
+        part(
+            command("added", adapted=True, book=()),
+            command("a", adapted=True, book=("one",)),
+            command("b", adapted=True, book=("one",)),
+            command("", adapted=True, book=("two",)),
+            command("d"),
+            expect=(check(by_number),),
+        )
+    )
+    assert ended.verdict == "passed"
