@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     progress(f"failed: {error.message}")
         except KeyboardInterrupt:
             status = EXIT_INTERRUPTED
-    print(table(rows), end="")
+    if rows:
+        print(table(rows), end="")
     for problem in problems:
         print(f"failed: {problem}")
     if options.json:

@@ -81,7 +81,7 @@ def _many_watches(count: int, say: Say) -> Iterator[None]:
             INOTIFY.write_text(f"{needed}\n")
         yield
     finally:
-        if needed != before:
+        if needed != before and int(INOTIFY.read_text()) == needed:
             INOTIFY.write_text(f"{before}\n")
 
 

@@ -78,7 +78,7 @@ class Machine:
                 hide=True,
                 warn=True,
                 timeout=within,
-                in_stream=io.StringIO(stdin) if stdin is not None else False,
+                in_stream=io.StringIO(stdin or ""),  # who asks a question gets an end, not silence
                 encoding="utf-8",
             )
         except invoke.exceptions.CommandTimedOut as error:
@@ -93,7 +93,7 @@ class Machine:
         result = Result(command, done.exited, done.stdout, done.stderr, time.monotonic() - started)
         if result.exit == -1:  # paramiko's word for: the channel closed without a status
             self.drop()
-            raise Unreachable(f"the connection to {self.name} was lost during: {command}")
+            raise Unreachable(f"the connection to {self.name} was lost, or a signal ended: {command}")
         if check and result.exit:
             raise CommandFailed(
                 f"on {self.name}, `{command}` ended with exit status {result.exit}: "
