@@ -105,7 +105,7 @@ class Plain:
         for use in part.expect:
             if use.word.name == "guest_restarted":
                 guest = use.arguments["guest"]
-                yield f"boot_{guest}=$(boot_of {guest})"
+                yield f"{_variable(guest)}=$(boot_of {guest})"
         for command in part.commands:
             if not command.omitted:
                 yield self._typed(command)
@@ -114,6 +114,8 @@ class Plain:
         for use in part.expect:
             if condition := self._condition(use):
                 yield f"try {part.within:.0f} {condition}"
+            if use.word.name == "guest_online":  # it may be another boot of the guest
+                yield f"hang_up {use.arguments['guest']}"
 
     def _typed(self, command: PlannedCommand) -> str:
         words = ["typed", " ".join(map(str, command.exit)), command.node, command.text]
@@ -189,7 +191,7 @@ class Plain:
                 host = self.lab.scenario.guests[given["guest"]].host
                 return f"domain {host} {given['guest']} '{given['state']}'"
             case "guest_restarted":
-                return f'booted {given["guest"]} "$boot_{given["guest"]}"'
+                return f'booted {given["guest"]} "${_variable(given["guest"])}"'
             case "rebooted":
                 return f"up {given['node']}"
             case "libvirt_answers":
@@ -205,3 +207,8 @@ class Plain:
                 return f"remote -n {given['source']} nc -z -w 1 {address} {given['port']}"
             case _:
                 return ""
+
+
+def _variable(guest: str) -> str:
+    """The shell's variable for a guest's boot."""
+    return "boot_" + guest.replace("-", "_")

@@ -184,9 +184,9 @@ def test_testinfra(lasting: Machine, tmp_path: Path) -> None:
 
 def test_a_command_that_takes_too_long(machine: Machine) -> None:
     started = time.monotonic()
-    with pytest.raises(CommandTimeout, match="did not end within 0 s: echo so far") as caught:
-        machine.run("echo so far; echo and that >&2; sleep 3", within=0.4)
-    assert time.monotonic() - started < 2
+    with pytest.raises(CommandTimeout, match="did not end within 2 s: echo so far") as caught:
+        machine.run("echo so far; echo and that >&2; sleep 60", within=2)
+    assert time.monotonic() - started < 30
     assert caught.value.output == "so far\nand that\n"
     assert machine.run("echo next").stdout == "next\n"
 
