@@ -85,6 +85,8 @@ def list_(options: argparse.Namespace) -> int:
     rows: list[dict[str, Any]] = []
     for name in labs.everything():
         try:
+            if name not in labs.names():
+                raise LabError("machines without their folder; lab down removes them")
             rows.append(labs.summary(Lab.open(name)))
         except LabError as error:  # half of a lab: it is listed, so that it can be removed
             rows.append({"name": name, "problem": error.message})

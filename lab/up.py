@@ -126,9 +126,13 @@ def opened(wish: Wish, listener: Listener) -> Iterator[Run]:
 def _lab(name: str, path: Path, wish: Wish) -> Lab:
     """The lab of that name, new or as it is, if it is one of this scenario."""
     if name not in lab_names():
-        return Lab.create(
-            name, path, wish.platform or platforms.DEFAULT, wish.provider or providers.DEFAULT
-        )
+        provider = wish.provider or providers.DEFAULT
+        if name in providers.load(provider).labs():
+            raise CannotRun(
+                f"machines of a lab {name} are there, but not its folder in {paths.labs()}",
+                hint=f"lab down {name} removes them; another --name leaves them alone",
+            )
+        return Lab.create(name, path, wish.platform or platforms.DEFAULT, provider)
     lab = Lab.open(name)
     there = lab.record
     for what, asked, real in (

@@ -78,6 +78,9 @@ def test_folder_gone(name: str) -> None:
     assert listed.status == 0
     assert name in listed.output
     assert lab("status", name).status == 2
+    again = lab("up", "guest-walkthrough", "--name", name)
+    assert again.status == 3
+    assert "but not its folder" in again.output
     assert lab("down", name).status == 0
     assert traces(name) == []
 
