@@ -7,7 +7,7 @@ import shlex
 
 from lab.checks import Seen, check
 from lab.context import Context
-from lab.status import NodeStatus, NoStatus
+from lab.status import ClusterStatus, NodeStatus, NoStatus
 from lab.vocabulary import Node
 
 
@@ -68,6 +68,8 @@ def cluster_stopped(context: Context, nodes: list[Node]) -> Seen:
         if done.exit not in (0, 1):
             return Seen(False, f"pgrep on {node}: {done.output.strip()}")
         running += [f"{line.split()[-1]} on {node}" for line in done.stdout.splitlines()]
+    if not running and set(nodes) == set(context.lab.scenario.nodes):
+        context.on_status(ClusterStatus())  # no node is left that could say it
     return Seen(not running, f"running: {', '.join(running)}" if running else "stopped")
 
 
