@@ -78,7 +78,7 @@ class Machine:
                 hide=True,
                 warn=True,
                 timeout=within,
-                in_stream=io.StringIO(stdin or ""),  # who asks a question gets an end, not silence
+                in_stream=io.StringIO(stdin or ""),  # who asks gets an end, not silence
                 encoding="utf-8",
             )
         except invoke.exceptions.CommandTimedOut as error:

@@ -77,16 +77,14 @@ class Podman:
         try:
             _podman([*run, *labels, *kind, *_limits(), *wire, *mounts, image, "/sbin/init"])
         except BaseException:  # a container that never started must not be taken for a machine
-            _podman(["rm", "--force", "--time=0", _name(order.lab, node)], check=False)
+            _remove([e for e in _containers(order.lab) if e["Labels"]["node"] == node])
             raise
 
     def down(self, lab: str) -> None:
         with lock.hold(LOCK, "podman", within=120):
             if not cgroups.mixed() or cgroups.NAMESPACE.exists():
                 cgroups.enter()
-                if containers := _containers(lab):
-                    names = [entry["Id"] for entry in containers]
-                    _podman(["rm", "--force", "--time=0", "--volumes", *names], within=120)
+                _remove(_containers(lab))
             network.remove(lab)
             shutil.rmtree(FOLDER / lab, ignore_errors=True)
             if left := self.leftovers(lab):
@@ -174,6 +172,16 @@ def _containers(lab: str = "") -> list[dict[str, Any]]:
     listing = _podman(["ps", "--all", "--format=json", f"--filter=label={label}"])
     entries: list[dict[str, Any]] = json.loads(listing or "[]")
     return entries
+
+
+def _remove(containers: list[dict[str, Any]]) -> None:
+    """Remove containers, and what one that never started leaves: its empty cgroup."""
+    if not containers:
+        return
+    names = [entry["Id"] for entry in containers]
+    _podman(["rm", "--force", "--time=0", "--volumes", *names], within=120)
+    groups = [f"/sys/fs/cgroup/libpod_parent/libpod-{name}" for name in names]
+    command.run([*cgroups.prefix(), "rmdir", *groups], within=10, check=False)
 
 
 def _import(images: Images) -> str:

@@ -101,10 +101,21 @@ def traces(name: str) -> list[str]:
             continue
         if re.search(rf"\blab-{name}-|/labs/{name}/|/net/{name}\.", command):
             found.append(f"process {process.name}: {command}")
+    found += [f"cgroup {path}" for path in _empty_cgroups()]
     run = Path("/run/lab")
     files = [p for p in run.rglob("*") if name in p.parts or p.name.startswith(f"{name}.")]
     found += [f"file {path}" for path in files if path.parent.name != "locks"]
     return found
+
+
+def _empty_cgroups() -> list[Path]:
+    """Cgroups of containers with no process in or below them: what a removed one would leave."""
+    groups = [
+        group
+        for top in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
+        for group in top.glob("libpod_parent/libpod-*")
+    ]
+    return [g for g in groups if "populated 0" in (g / "cgroup.events").read_text()]
 
 
 @pytest.fixture(scope="session", autouse=True)
