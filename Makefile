@@ -43,6 +43,7 @@ bench: setup  ## how long things take
 .PHONY: run-lint run-types run-unit run-real
 run-lint:
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 run-types:
 	$(BIN)/mypy

@@ -58,12 +58,16 @@ def run(options: Options, say: Say) -> list[Row]:
     kind = "TCG" if kvm.missing() else "KVM"
     return [
         Row(
-            "boot", f"guest ({kind}): virsh start to an answer on port {PORT}, median",
-            statistics.median(answer), aim=15.0,
+            "boot",
+            f"guest ({kind}): virsh start to an answer on port {PORT}, median",
+            statistics.median(answer),
+            aim=15.0,
             details={"answer": summary(answer), "guest": own[:1]},
         ),
         Row(
-            "", f"guest ({kind}): virsh start to the ssh banner, median",
-            statistics.median(banner), details={"banner": summary(banner)},
+            "",
+            f"guest ({kind}): virsh start to the ssh banner, median",
+            statistics.median(banner),
+            details={"banner": summary(banner)},
         ),
     ]

@@ -24,8 +24,11 @@ def run(options: Options, say: Say) -> list[Row]:
         samples["python"].append(_seconds([sys.executable, "-c", "pass"]))
     return [
         Row(
-            "help", "lab --help (baseline: python -c pass)", statistics.median(samples["lab"]),
-            baseline=statistics.median(samples["python"]), aim=0.2,
+            "help",
+            "lab --help (baseline: python -c pass)",
+            statistics.median(samples["lab"]),
+            baseline=statistics.median(samples["python"]),
+            aim=0.2,
             details={name: summary(series) for name, series in samples.items()},
         )
     ]

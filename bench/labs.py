@@ -30,9 +30,7 @@ def fresh(what: str, file: Path | None = None) -> Iterator[Lab]:
     images.ensure(platforms.load(platforms.DEFAULT), progress)  # no part of what is measured
     with held(name):
         down(name)
-        lab = Lab.create(
-            name, file or scenario.find(GUESTS), platforms.DEFAULT, providers.DEFAULT
-        )
+        lab = Lab.create(name, file or scenario.find(GUESTS), platforms.DEFAULT, providers.DEFAULT)
         try:
             yield lab
         finally:
@@ -67,9 +65,7 @@ def sections(lab: Lab, until: str = "") -> list[PlannedStep]:
     return steps[: known.index(until) + 1]
 
 
-def run(
-    lab: Lab, steps: list[PlannedStep], say: Say, took: dict[str, float] | None = None
-) -> None:
+def run(lab: Lab, steps: list[PlannedStep], say: Say, took: dict[str, float] | None = None) -> None:
     """Run sections as `lab up` does, with the reports that it writes; seconds go to `took`."""
     folder = lab.folder / "results"
     folder.mkdir(exist_ok=True)

@@ -57,12 +57,19 @@ def run(options: Options, say: Say) -> list[Row]:
             memory = _memory(f"label=lab={lab.name}", count)
     return [
         Row(
-            "nodes", f"{count} machines until each is logged in to (baseline: podman run)",
-            seconds, baseline=plain, aim=6.0, details={"nodes": count},
+            "nodes",
+            f"{count} machines until each is logged in to (baseline: podman run)",
+            seconds,
+            baseline=plain,
+            aim=6.0,
+            details={"nodes": count},
         ),
         Row(
-            "", "memory a machine: PSS of its processes, once it is up (baseline: podman run)",
-            memory, unit="MiB", baseline=plain_memory,
+            "",
+            "memory a machine: PSS of its processes, once it is up (baseline: podman run)",
+            memory,
+            unit="MiB",
+            baseline=plain_memory,
         ),
     ]
 

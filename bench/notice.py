@@ -65,8 +65,12 @@ def run(options: Options, say: Say) -> list[Row]:
     details = {"lab": summary(ours), "plain": summary(theirs)}
     return [
         Row(
-            "notice", "from a change to the end of a wait, median (baseline: a shell loop)",
-            statistics.median(ours), baseline=statistics.median(theirs), aim=0.3, details=details,
+            "notice",
+            "from a change to the end of a wait, median (baseline: a shell loop)",
+            statistics.median(ours),
+            baseline=statistics.median(theirs),
+            aim=0.3,
+            details=details,
         ),
         Row("", f"95th percentile of {len(ours)}", p95(ours), baseline=p95(theirs)),
     ]
@@ -80,9 +84,7 @@ def _by_lab(lab: Lab, role: str) -> float:
     change = PlannedCommand(
         node=labs.HOST, text=_later(role), exit=(0,), secret="", adapted=False, book=(), why=""
     )
-    part = PlannedPart(
-        book=0, before=(), commands=(change,), acts=(), expect=(use,), within=WITHIN
-    )
+    part = PlannedPart(book=0, before=(), commands=(change,), acts=(), expect=(use,), within=WITHIN)
     ended: list[Checked] = []
 
     def listen(event: Event) -> None:

@@ -44,18 +44,19 @@ def run(options: Options, say: Say) -> list[Row]:
             say(f"plain: {section if mark == MARK else text}")
 
         command.run(plain.write("script", plain.sections(steps)), within=LONGEST, on_line=line)
-        theirs = {
-            section: after - at
-            for (at, section), (after, _) in pairwise(marks)
-        }
+        theirs = {section: after - at for (at, section), (after, _) in pairwise(marks)}
     baseline = marks[-1][0] - marks[0][0]
     for section, took in theirs.items():
         say(f"section {section:6} lab {ours[section]:6.1f} s, plain {took:6.1f} s")
     what = f"sections up to {until}" if until else "all sections"
     return [
         Row(
-            "walkthrough", f"{what} of the guest walk-through (baseline: a shell script)",
-            seconds, baseline=baseline, aim=1.05, aim_is_ratio=True,
+            "walkthrough",
+            f"{what} of the guest walk-through (baseline: a shell script)",
+            seconds,
+            baseline=baseline,
+            aim=1.05,
+            aim_is_ratio=True,
             details={"lab": ours, "plain": theirs},
         )
     ]

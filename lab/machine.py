@@ -93,7 +93,9 @@ class Machine:
         result = Result(command, done.exited, done.stdout, done.stderr, time.monotonic() - started)
         if result.exit == -1:  # paramiko's word for: the channel closed without a status
             self.drop()
-            raise Unreachable(f"the connection to {self.name} was lost, or a signal ended: {command}")
+            raise Unreachable(
+                f"the connection to {self.name} was lost, or a signal ended this: {command}"
+            )
         if check and result.exit:
             raise CommandFailed(
                 f"on {self.name}, `{command}` ended with exit status {result.exit}: "
