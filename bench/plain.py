@@ -154,7 +154,7 @@ class Plain:
         guest = self.lab.scenario.guests[name]
         seed, xml = self.folder / f"{name}.seed", self.folder / f"{name}.xml"
         seed.write_bytes(self.lab.access.seed(self.lab.scenario, name))
-        xml.write_text(guests._domain(name, guest, emulated=bool(kvm.missing())))
+        xml.write_text(guests.domain_xml(name, guest, emulated=bool(kvm.missing())))
         disk, base = f"{guests.DISKS}/{name}", f"{guests.IMAGES}/guest.ext4"
         make = f"qemu-img create -q -f qcow2 -F raw -b {base} {disk}.qcow2"
         yield f"typed 0 {guest.host} 'cat > {disk}.seed' {seed}"

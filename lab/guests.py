@@ -61,7 +61,7 @@ class Guests:
         )
         why_not = kvm.missing()
         try:
-            self._connect().defineXML(_domain(name, guest, emulated=bool(why_not))).create()
+            self._connect().defineXML(domain_xml(name, guest, emulated=bool(why_not))).create()
         except libvirt.libvirtError as error:
             raise LabError(f"libvirt could not start {name}: {error}") from error
         return f"emulated by QEMU (TCG): {why_not}" if why_not else "with KVM"
@@ -136,7 +136,7 @@ _KERNEL_LINE = (
 )
 
 
-def _domain(name: str, guest: Guest, *, emulated: bool) -> str:
+def domain_xml(name: str, guest: Guest, *, emulated: bool) -> str:
     """The guest's libvirt XML: a direct kernel boot, three disks, one network card on br0."""
     # QEMU's default cache of translated code is so large that filling it slows a boot down.
     cache = '<tcg><tb-cache unit="MiB">128</tb-cache></tcg>' if emulated else ""

@@ -13,6 +13,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -119,8 +120,8 @@ class Lab:
             seeds = {node: self.access.seed(self.scenario, node) for node in self.scenario.nodes}
             say(f"machines: {', '.join(self.scenario.nodes)} ({self.provider.name})")
             self.provider.up(Order(self.name, self.scenario.nodes, seeds, built))
-        for node in self.scenario.nodes:
-            self.machine(node).await_login(BOOT)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(_await_login, [self.machine(node) for node in self.scenario.nodes]))
         ssh = self.folder / "ssh"
         ssh.write_text(f'#!/bin/sh\nexec ssh -F "{self.access.ssh_config}" "$@"\n')
         ssh.chmod(0o700)
@@ -186,6 +187,11 @@ class Lab:
             guests.close()
         for machine in self._machines.values():
             machine.close()
+
+
+def _await_login(machine: Machine) -> None:
+    machine.await_login(BOOT)
+    machine.drop()  # connections belong to a thread, and this one ends
 
 
 def names() -> list[str]:
