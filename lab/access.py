@@ -18,7 +18,7 @@ import tarfile
 from pathlib import Path
 from typing import get_args
 
-from lab import command
+from lab import command, kvm
 from lab.model import Scenario, Secret
 from lab.providers import PREFIX, Provider
 
@@ -69,6 +69,11 @@ class Access:
             ("root/.ssh/authorized_keys", 0o600, authorized),
             ("root/.ssh/id_ed25519", 0o600, (keys / node / "root").read_bytes()),
         ]
+        if node in scenario.nodes and scenario.nodes[node].hypervisor and kvm.missing():
+            # libvirtd takes a /dev/kvm that is there, while QEMU says that there is no KVM, for
+            # a cache out of date, and asks QEMU anew at every turn: 14 s for a `virsh define`.
+            unit = "etc/systemd/system/libvirtd.service.d/lab-no-kvm.conf"
+            files.append((unit, 0o644, "[Service]\nExecStartPre=rm -f /dev/kvm\n"))
         if guest := scenario.guests.get(node):
             files.append(
                 (

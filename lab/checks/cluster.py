@@ -92,6 +92,22 @@ def configured(context: Context, nodes: int, resources: int) -> Seen:
     return Seen(seen == (nodes, resources), f"{seen[0]} nodes and {seen[1]} resources")
 
 
+@check("the cluster has settled")
+def cluster_settled(context: Context) -> Seen:
+    """The DC is idle (`crmadmin --status`: S_IDLE) and no resource is on its way.
+
+    What is placed rightly at one look may be moved at the next while a transition runs.
+    """
+    status = context.status()
+    if not status.dc:
+        return Seen(False, "no DC")
+    moving = [f"{name} {r.text}" for name, r in status.resources.items() if r.role.endswith("ing")]
+    if moving:
+        return Seen(False, ", ".join(moving))
+    done = context.asked().run(f"crmadmin --status={status.dc}")
+    return Seen(done.exit == 0 and "S_IDLE" in done.stdout, done.output.strip())
+
+
 @check("the cluster property {name} is {value}")
 def property_is(context: Context, name: str, value: str) -> Seen:
     """The property in the CIB's cluster options."""

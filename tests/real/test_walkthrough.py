@@ -29,7 +29,7 @@ def test_walkthrough(name: str) -> None:
     done = lab("up", "guest-walkthrough", "--name", name, prefix=OFFLINE)
     assert done.status == 0, done.output
     for section in SECTIONS:
-        assert re.search(rf"^{re.escape(section)} .*\bpassed\b", done.output, re.M), done.output
+        assert re.search(rf"^{re.escape(section)} .*\bPASS\b", done.output, re.M), done.output
 
     latest = paths.results() / name / "latest"
     _results(latest)

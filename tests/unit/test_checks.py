@@ -268,6 +268,12 @@ def dummies(world: World, **holders: str) -> World:
     return world
 
 
+def idle(world: World, answer: Answer) -> World:
+    """What crmadmin says of the DC there."""
+    world.machines = {HOST: Facts(runs={f"crmadmin --status={HOST}": answer})}
+    return world
+
+
 # -- the table ------------------------------------------------------------------------------
 
 
@@ -429,6 +435,20 @@ CASES = [
             (cluster(MACHINE), "2 nodes and 1 resources"),
             (cluster(MACHINE, CONNECTION, nodes_configured=1), "1 nodes and 2 resources"),
             (cluster(nodes_configured=0), "0 nodes and 0 resources"),
+        ],
+    ),
+    Case(
+        "cluster_settled",
+        {},
+        idle(cluster(*SPREAD), f"Controller on {HOST} in state S_IDLE: ok\n"),
+        [
+            (
+                idle(cluster(*SPREAD), f"Controller on {HOST} in state S_TRANSITION_ENGINE: ok"),
+                "S_T",
+            ),
+            (idle(cluster(*SPREAD), (102, "S_IDLE")), "S_IDLE"),
+            (cluster(*SPREAD, dc=""), "no DC"),
+            (cluster(resource("FAKE1", HOST, role="Stopping")), "FAKE1 Stopping"),
         ],
     ),
     Case(
