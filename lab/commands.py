@@ -51,7 +51,8 @@ def up_(options: argparse.Namespace) -> int:
     print(f"\ntranscript and results: {outcome.results}")
     if outcome.verdict != "passed":
         print(f"the lab is left as it is: lab ssh NODE --name {name} looks at it,")
-        print(f"lab up {options.scenario} --name {name} tries the failed section again,")
+        print(f"lab up {options.scenario} --name {name} does the failed section again, from its")
+        print("start: what it did already must be undone first;")
         print(f"lab down {name} removes it")
         return 1
     if outcome.left:
@@ -82,6 +83,7 @@ def down_(options: argparse.Namespace) -> int:
 
 def list_(options: argparse.Namespace) -> int:
     """`lab list`"""
+    doctors.require()
     rows: list[dict[str, Any]] = []
     for name in labs.everything():
         try:
@@ -210,12 +212,14 @@ def status_(options: argparse.Namespace) -> int:
 
 def ssh_(options: argparse.Namespace) -> int:
     """`lab ssh`: becomes ssh, so that the terminal is its own."""
+    doctors.require()
     _become_ssh(options.name, options.node, [])
     return 3
 
 
 def exec_(options: argparse.Namespace) -> int:
     """`lab exec`: becomes ssh, so that the exit status is the command's own."""
+    doctors.require()
     _become_ssh(options.name, options.node, [" ".join(options.argv)])
     return 3
 

@@ -93,11 +93,15 @@ class CommandEnded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Acted(Event):
-    """Something that the book asks for in words was done (reboot, shut the guest down)."""
+    """Something that the book asks for in words was done (reboot, shut the guest down).
+
+    `output`: what the commands that were run for it printed.
+    """
 
     section: str
     text: str
     seconds: float
+    output: str = ""
     problem: str = ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lab.errors import LabError
+from lab.errors import CommandFailed, LabError, Unreachable
 from lab.lab import Lab
 
 # file name -> command; what a machine does not have fails and leaves its message in the file
@@ -37,11 +37,14 @@ def collect(lab: Lab, folder: str, section: str) -> Path:
 def _node(lab: Lab, node: str, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     machine = lab.machine(node)
-    try:
-        for name, line in _COMMANDS.items():
+    for name, line in _COMMANDS.items():
+        try:
             (folder / name).write_text(machine.run(line, within=20).output)
-    except LabError as error:
-        (folder / "unreachable.txt").write_text(error.message + "\n")
+        except Unreachable as error:
+            (folder / "unreachable.txt").write_text(error.message + "\n")
+            break
+        except CommandFailed as error:  # one that hangs says something too, and ends nothing
+            (folder / name).write_text(f"{error.output}\n{error.message}\n")
     if node in lab.scenario.guests:
         try:
             (folder / "console.txt").write_text(lab.guests_of(node).console(node))

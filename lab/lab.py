@@ -4,7 +4,8 @@ The folder of a lab, <state>/labs/NAME:
 
     lab.json        what it is: scenario file, platform, provider; the sections done
     ssh_config …    see lab.access
-    lock            held by a process that changes the lab
+
+A process that changes a lab holds /run/lab/locks/NAME.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ Say = Callable[[str], None]
 
 @dataclass
 class Record:
-    """What lab.json holds. `done`: the sections that passed, in order; `runs`: results folders."""
+    """What lab.json holds. `done`: the sections that passed, in order."""
 
     name: str
     scenario: str
@@ -206,14 +207,10 @@ def down(name: str) -> bool:
     """
     if name not in everything():  # `..` or `name/` is a path, but no lab
         return False
-    folder = paths.labs() / name
-    found = folder.exists()
     for provider in map(providers.load, providers.names()):
-        if name in provider.labs():
-            found = True
-            provider.down(name)
-    shutil.rmtree(folder, ignore_errors=True)
-    return found
+        provider.down(name)  # also one that sees nothing now, as after a reboot of this machine
+    shutil.rmtree(paths.labs() / name, ignore_errors=True)
+    return True
 
 
 def everything() -> list[str]:
@@ -226,9 +223,15 @@ def everything() -> list[str]:
 
 @contextmanager
 def held(name: str, *, within: float = 0.0) -> Iterator[None]:
-    """Hold a lab against other lab processes while the block runs."""
-    with lock.hold(paths.RUN / "locks" / name, f"lab {name}", within=within):
+    """Hold a lab against other lab processes while the block runs.
+
+    The lock's file goes with the lab: it is removed if the lab is gone after the block.
+    """
+    file = paths.RUN / "locks" / name
+    with lock.hold(file, f"lab {name}", within=within):
         yield
+        if not (paths.labs() / name).exists():
+            file.unlink(missing_ok=True)
 
 
 def summary(lab: Lab) -> dict[str, Any]:

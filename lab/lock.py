@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lab.deadline import Deadline, wait_for
@@ -17,19 +17,26 @@ def hold(path: Path, what: str, *, within: float = 0.0, shared: bool = False) ->
     """Hold the lock file `path` while the block runs.
 
     Waits `within` seconds for another holder; then raises Busy, which says who holds
-    `what`. The file itself stays: removing it would let two processes hold two files of
-    one name.
+    `what`. The holder may remove the file: who waited for it then takes the new one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = -1
     mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
 
     def take() -> bool:
+        nonlocal descriptor
+        if descriptor < 0:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        return True
+        with suppress(FileNotFoundError):
+            if os.path.samestat(path.stat(), os.fstat(descriptor)):
+                return True
+        os.close(descriptor)  # the file that we hold was removed meanwhile
+        descriptor = -1
+        return take()
 
     try:
         if not wait_for(take, bool, Deadline(within)):
@@ -43,4 +50,5 @@ def hold(path: Path, what: str, *, within: float = 0.0, shared: bool = False) ->
             os.pwrite(descriptor, f"process {os.getpid()} ({command.strip()})\n".encode(), 0)
         yield
     finally:
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)

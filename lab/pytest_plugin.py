@@ -63,7 +63,7 @@ class ScenarioFile(pytest.File):
         """The lab, brought up at the first call."""
         if self._run is None:
             from lab import doctor
-            from lab.lab import down, everything
+            from lab.lab import down, everything, held
             from lab.up import Wish, opened
 
             doctor.require()
@@ -74,8 +74,13 @@ class ScenarioFile(pytest.File):
                     f"a lab {name!r} is there already, left by another run",
                     hint=f"lab down {name}, or give --lab-name",
                 )
+
+            def remove() -> None:
+                with held(name, within=10):
+                    down(name)
+
             if not option("--lab-keep"):
-                self._stack.callback(down, name)
+                self._stack.callback(remove)
             wish = Wish(str(self.path), name, option("--lab-platform"), option("--lab-provider"))
             self._run = self._stack.enter_context(opened(wish, lambda event: None))
         return self._run
@@ -86,8 +91,8 @@ class ScenarioFile(pytest.File):
             return excinfo.value.message
         return super().repr_failure(excinfo)
 
-    def close(self) -> None:
-        """Close the run and remove its lab."""
+    def teardown(self) -> None:
+        """Close the run and remove its lab; pytest calls it however the run ends."""
         self._stack.close()
 
 
@@ -111,8 +116,6 @@ class SectionItem(pytest.Item):
             pytest.skip(f"section {self.scenario.failed} failed")
         try:
             run = self.scenario.run()
-            if not any(step.section == self.step.section for step in run.remaining()):
-                return
             ended = run.runner.step(self.step)
         except BaseException:
             self.scenario.failed = self.step.section
@@ -122,12 +125,6 @@ class SectionItem(pytest.Item):
         if ended.verdict != "passed":
             self.scenario.failed = self.step.section
             raise StepFailed(ended.problem, hint=f"evidence and transcript: {run.results}")
-
-    def teardown(self) -> None:
-        """After the last section of this run: the lab goes."""
-        session_items = [i for i in self.session.items if i.parent is self.parent]
-        if session_items[-1] is self:
-            self.scenario.close()
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """What was expected and seen, instead of a traceback of the harness."""

@@ -195,14 +195,19 @@ class Runner:
 
     def _act(self, use: Use, context: Context) -> None:
         started = time.monotonic()
+        results = len(context.done)
+        problem = output = ""
         try:
             text = use.word.function(context, **use.arguments)
-            problem = ""
+            output = "".join(done.output for done in context.done[results:])
         except LabError as error:
             text, problem = use.text, error.message
+            output = getattr(error, "output", "")
         seconds = time.monotonic() - started
         self._cluster_seconds += seconds
-        self._emit(Acted(section=self._section, text=text, seconds=seconds, problem=problem))
+        self._emit(
+            Acted(section=self._section, text=text, seconds=seconds, output=output, problem=problem)
+        )
         if problem:
             raise Stop("failed", f"{use.text}: {problem}")
 

@@ -27,9 +27,14 @@ def prefix() -> list[str]:
     return ["nsenter", f"--mount={NAMESPACE}", "--"] if mixed() else []
 
 
+def entered() -> bool:
+    """Whether podman can be called: the namespace is there, or this machine needs none."""
+    return not mixed() or _mounted(NAMESPACE)
+
+
 def enter() -> None:
     """Make the namespace, if this machine needs it and it is not there."""
-    if not mixed() or _mounted(NAMESPACE):
+    if entered():
         return
     FOLDER.mkdir(parents=True, exist_ok=True)
     if not _mounted(FOLDER):
@@ -37,22 +42,23 @@ def enter() -> None:
         command.run(["mount", "--bind", str(FOLDER), str(FOLDER)], within=10)
         command.run(["mount", "--make-private", str(FOLDER)], within=10)
     NAMESPACE.touch()
-    command.run(
-        [
-            "unshare",
-            f"--mount={NAMESPACE}",
-            "--propagation",
-            "slave",
-            "sh",
-            "-c",
-            "umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup",
-        ],
-        within=10,
-    )
+    pure = "umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup"
+    unshare = ["unshare", f"--mount={NAMESPACE}", "--propagation", "slave"]
+    try:
+        command.run([*unshare, "sh", "-c", pure], within=10)
+    except BaseException:  # half of it must not be taken for the whole later
+        leave()
+        raise
 
 
 def leave() -> None:
-    """Remove the namespace. Only once nothing runs in it any more."""
+    """Remove the namespace, and the empty cgroups that podman made in it.
+
+    Only once nothing runs in it any more.
+    """
+    if mixed() and _mounted(NAMESPACE):
+        groups = ["/sys/fs/cgroup/libpod_parent/conmon", "/sys/fs/cgroup/libpod_parent"]
+        command.run([*prefix(), "rmdir", *groups], within=10, check=False)
     for path in (NAMESPACE, FOLDER):
         if _mounted(path):
             command.run(["umount", str(path)], within=10)

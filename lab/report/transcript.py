@@ -85,7 +85,8 @@ def _briefly(event: Event) -> list[str]:
             return lines_of(event.text)
         case Acted():
             said = f"» {one_line(event.text)} ({duration(event.seconds)})"
-            return [said, *(f"  problem: {line}" for line in lines_of(event.problem))]
+            output = [f"    {line}" for line in lines_of(event.output)]
+            return [said, *output, *(f"  problem: {line}" for line in lines_of(event.problem))]
         case StepEnded():
             said = f"{event.section} {event.verdict}: cluster {duration(event.cluster)}, "
             said += f"harness {duration(event.harness)}, "

@@ -104,8 +104,7 @@ def traces(name: str) -> list[str]:
     found += [f"cgroup {path}" for path in _empty_cgroups()]
     run = Path("/run/lab")
     files = [p for p in run.rglob("*") if name in p.parts or p.name.startswith(f"{name}.")]
-    found += [f"file {path}" for path in files if path.parent.name != "locks"]
-    return found
+    return found + [f"file {path}" for path in files]
 
 
 def _empty_cgroups() -> list[Path]:

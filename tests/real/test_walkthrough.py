@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from conftest import lab
+from conftest import Started, lab
 
 from lab import paths
 from lab.report import results
@@ -40,8 +41,39 @@ def test_walkthrough(name: str) -> None:
     assert again.status == 0, again.output
     assert "4.1.1" in again.output.partition("done earlier")[2]
 
+    _cut_short(name)
+    inside = _processes_of(name)
+    assert any("qemu-system" in command for command in inside.values())
     assert lab("down", name).status == 0
+    assert {pid for pid in inside if Path(f"/proc/{pid}").exists()} == set()
     assert latest.exists()
+
+
+def _cut_short(name: str) -> None:
+    """Ctrl-C, then kill -9, in the middle of 4.3.4, while the guest is recovered."""
+    record = paths.labs() / name / "lab.json"
+    state = json.loads(record.read_text())
+    state["done"] = [section for section in state["done"] if section < "4.3.4"]
+    record.write_text(json.dumps(state))
+    for number, status in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
+        started = Started("up", "guest-walkthrough", "--name", name)
+        started.until("kill -9" if number == signal.SIGINT else "Testing Recovery")
+        done = started.end(number)
+        assert done.status == status, done.output
+        assert "Traceback" not in done.output
+
+
+def _processes_of(name: str) -> dict[str, str]:
+    """Every process on a machine of the lab, by its network namespace: PID and command line."""
+    spaces = {p.stat().st_ino for p in Path("/run/lab/net").iterdir() if p.name.startswith(name)}
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "ns/net").stat().st_ino in spaces:
+                found[process.name] = (process / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+    return found
 
 
 def _results(folder: Path) -> None:

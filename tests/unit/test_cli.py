@@ -32,6 +32,9 @@ class NoMachines:
     def labs(self) -> set[str]:
         return set()
 
+    def down(self, lab: str) -> None:
+        assert lab
+
     def running(self, lab: str) -> dict[str, bool]:
         assert lab
         return {}
