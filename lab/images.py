@@ -97,24 +97,6 @@ def ensure(platform: Platform, say: Callable[[str], None] = lambda _line: None) 
     return images
 
 
-def remove_leftovers() -> list[Path]:
-    """Delete what interrupted builds left in the cache; what was deleted.
-
-    A build that is under way holds its lock, and is left alone.
-    """
-    gone = []
-    for folder in sorted(paths.cache().glob(".*.build-*")):
-        platform = folder.name.removeprefix(".").partition(".build-")[0]
-        try:
-            with lock.hold(paths.cache() / f"{platform}.lock", "the image build"):
-                if folder.exists():  # a build may have ended just now
-                    shutil.rmtree(folder)
-                    gone.append(folder)
-        except CannotRun:
-            continue
-    return gone
-
-
 def _folder(platform: Platform) -> Path:
     return paths.cache() / f"{platform.name}-{key(platform)}"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import command, images, lock, paths, platforms
+from lab import command, images, paths, platforms
 from lab.deadline import Deadline, wait_for
 from lab.errors import CannotRun
 from lab.images import Images
@@ -236,19 +236,6 @@ def test_killed_build_leaves_no_lock_and_the_next_one_removes_its_folder(
     assert images.built(platform) is None
     made = images.ensure(platform)
     assert folders(cache) == [made.folder.name]
-
-
-def test_leftovers_are_removed_unless_a_build_is_under_way(platform: Platform, cache: Path) -> None:
-    mine, other = cache / ".made-up.build-x", cache / ".other.build-y"
-    made = images.ensure(platform)
-    for folder in (mine, other):
-        folder.mkdir()
-        (folder / "rootfs.tar").touch()
-    with lock.hold(cache / "other.lock", "the image build"):
-        assert images.remove_leftovers() == [mine]
-    assert (mine.exists(), other.exists(), made.folder.exists()) == (False, True, True)
-    assert images.remove_leftovers() == [other]
-    assert images.remove_leftovers() == []
 
 
 # A build that does not come to its end
