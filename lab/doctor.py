@@ -37,6 +37,7 @@ PROGRAMS = {
     "ip": ("iproute2", "it makes a lab's network"),
     "nsenter": ("util-linux", "commands enter a lab's network with it"),
     "unshare": ("util-linux", "it makes a lab's namespaces"),
+    "setpriv": ("util-linux", "it ends an image build with the one who asked for it"),
     "mount": ("mount", "namespaces are kept by mounts"),
     "umount": ("mount", "namespaces are removed by unmounting them"),
 }

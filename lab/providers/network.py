@@ -37,7 +37,7 @@ def create(lab: str, machines: dict[str, Machine]) -> None:
     """Make the switch and a cabled namespace for each machine that has none yet."""
     switch = namespace(lab)
     _share_folder()
-    if not _alive(switch):
+    if not alive(switch):
         _make(
             switch,
             [
@@ -49,7 +49,7 @@ def create(lab: str, machines: dict[str, Machine]) -> None:
         )
     for number, (node, machine) in enumerate(machines.items(), start=1):
         own = namespace(lab, node)
-        if _alive(own):
+        if alive(own):
             continue
         _make(own, ["link set lo up"])
         _ip(
@@ -134,7 +134,8 @@ def _ip(path: Path, batch: Iterable[str]) -> None:
     command.run(inside(path, ["ip", "-batch", "-"]), within=20, stdin="\n".join(batch) + "\n")
 
 
-def _alive(path: Path) -> bool:
+def alive(path: Path) -> bool:
+    """Whether the namespace is there: its file alone is not."""
     return path.exists() and _is_mount(path)
 
 

@@ -109,6 +109,11 @@ class Podman:
         return {e["Labels"]["node"]: e["State"] == "running" for e in _containers(lab)}
 
     def power_on(self, lab: str, node: str) -> None:
+        if not network.alive(network.namespace(lab, node)):
+            raise CannotRun(
+                f"the network of lab {lab} is gone: this machine was rebooted since",
+                hint=f"lab down {lab}, then lab up",
+            )
         _podman(["start", _name(lab, node)])
 
     def power_off(self, lab: str, node: str) -> None:
