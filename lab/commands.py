@@ -56,7 +56,8 @@ def up_(options: argparse.Namespace) -> int:
         print(f"lab down {name} removes it")
         return 1
     if outcome.left:
-        print(f"still to do: {', '.join(outcome.left)}; lab up {options.scenario} carries on")
+        again = f"lab up {options.scenario} --name {name}"
+        print(f"still to do: {', '.join(outcome.left)}; {again} carries on")
     print(f"the lab is up: lab status {name}, lab ssh NODE --name {name}, lab down {name}")
     return 0
 
