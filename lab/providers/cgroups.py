@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lab import command
 from lab.paths import RUN
+from lab.providers import network
 
 FOLDER = RUN / "mount"
 NAMESPACE = FOLDER / "namespace"
@@ -41,6 +42,7 @@ def enter() -> None:
         # The kernel keeps a mount namespace's file only on a mount that does not propagate.
         command.run(["mount", "--bind", str(FOLDER), str(FOLDER)], within=10)
         command.run(["mount", "--make-private", str(FOLDER)], within=10)
+    network.share_folder()  # before it: the new namespace sees what is shared by then
     NAMESPACE.touch()
     pure = "umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup"
     unshare = ["unshare", f"--mount={NAMESPACE}", "--propagation", "slave"]

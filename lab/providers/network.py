@@ -36,7 +36,7 @@ def inside(path: Path, argv: Sequence[str]) -> list[str]:
 def create(lab: str, machines: dict[str, Machine]) -> None:
     """Make the switch and a cabled namespace for each machine that has none yet."""
     switch = namespace(lab)
-    _share_folder()
+    share_folder()
     if not alive(switch):
         _make(
             switch,
@@ -103,7 +103,8 @@ def remove_folder() -> None:
         FOLDER.rmdir()
 
 
-def _share_folder() -> None:
+def share_folder() -> None:
+    """Make the folder of namespaces a shared mount, if it is none yet."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     if not _is_mount(FOLDER):
         command.run(["mount", "--bind", str(FOLDER), str(FOLDER)], within=10)
