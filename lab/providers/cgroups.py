@@ -30,7 +30,7 @@ def prefix() -> list[str]:
 
 def entered() -> bool:
     """Whether podman can be called: the namespace is there, or this machine needs none."""
-    return not mixed() or _mounted(NAMESPACE)
+    return not mixed() or network.is_mount(NAMESPACE)
 
 
 def enter() -> None:
@@ -38,7 +38,7 @@ def enter() -> None:
     if entered():
         return
     FOLDER.mkdir(parents=True, exist_ok=True)
-    if not _mounted(FOLDER):
+    if not network.is_mount(FOLDER):
         # The kernel keeps a mount namespace's file only on a mount that does not propagate.
         command.run(["mount", "--bind", str(FOLDER), str(FOLDER)], within=10)
         command.run(["mount", "--make-private", str(FOLDER)], within=10)
@@ -58,17 +58,12 @@ def leave() -> None:
 
     Only once nothing runs in it any more.
     """
-    if mixed() and _mounted(NAMESPACE):
+    if mixed() and network.is_mount(NAMESPACE):
         groups = ["/sys/fs/cgroup/libpod_parent/conmon", "/sys/fs/cgroup/libpod_parent"]
         command.run([*prefix(), "rmdir", *groups], within=10, check=False)
     for path in (NAMESPACE, FOLDER):
-        if _mounted(path):
+        if network.is_mount(path):
             command.run(["umount", str(path)], within=10)
     NAMESPACE.unlink(missing_ok=True)
     if FOLDER.exists():
         FOLDER.rmdir()
-
-
-def _mounted(path: Path) -> bool:
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return any(line.split()[4] == str(path) for line in lines)

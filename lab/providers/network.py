@@ -98,7 +98,7 @@ def labs() -> set[str]:
 def remove_folder() -> None:
     """Undo the shared mount, once no lab is left."""
     if FOLDER.exists() and not any(FOLDER.iterdir()):
-        if _is_mount(FOLDER):
+        if is_mount(FOLDER):
             command.run(["umount", str(FOLDER)], within=10)
         FOLDER.rmdir()
 
@@ -106,7 +106,7 @@ def remove_folder() -> None:
 def share_folder() -> None:
     """Make the folder of namespaces a shared mount, if it is none yet."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    if not _is_mount(FOLDER):
+    if not is_mount(FOLDER):
         command.run(["mount", "--bind", str(FOLDER), str(FOLDER)], within=10)
         command.run(["mount", "--make-shared", str(FOLDER)], within=10)
 
@@ -137,10 +137,10 @@ def _ip(path: Path, batch: Iterable[str]) -> None:
 
 def alive(path: Path) -> bool:
     """Whether the namespace is there: its file alone is not."""
-    return path.exists() and _is_mount(path)
+    return path.exists() and is_mount(path)
 
 
-def _is_mount(path: Path) -> bool:
+def is_mount(path: Path) -> bool:
     """Whether something is mounted right there (also where it is a bind of itself)."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     return any(line.split()[4] == str(path) for line in lines)
