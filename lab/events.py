@@ -134,10 +134,84 @@ class Checked(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterChanged(Event):
-    """The cluster's state is another than at the last look. `changes`: in words, one a line."""
+    """The cluster's state is another than at the last look. `changes`: in words, one a line.
+
+    The whole state after them: `nodes` has each node's state in words ("online", "offline
+    unclean"), `resources` each primitive's role, the nodes that it is active on, and whether
+    it failed: `{"role": "Started", "nodes": ["node1"], "failed": False}`.
+    """
 
     section: str
     changes: tuple[str, ...]
+    dc: str = ""
+    quorum: bool = False
+    nodes: dict[str, str] = field(default_factory=dict)
+    resources: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultInjected(Event):
+    """A fault stands from now on. `number` names it within the lab, `text` says it in words."""
+
+    section: str
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultHealed(Event):
+    """A fault was healed, and was looked at: `problem` says what of it is still there."""
+
+    section: str
+    number: int
+    text: str
+    seconds: float
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerSwitched(Event):
+    """A machine's BMC was told to switch its power: `action` is off, on or reset.
+
+    `at` is when it was done. `problem`: why it could not be.
+    """
+
+    section: str
+    node: str
+    action: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovered(Event):
+    """The time line of a recovery. `began`: when the fault was injected (`at` of that event).
+
+    `phases`: seconds after that, in this order, None for what did not happen:
+
+        detected      the cluster's state changed for the first time
+        fenced        a machine's power was taken away by its BMC
+        recovered     every resource that was active before is active again, for good
+        reintegrated  every node that was online before is online again, for good
+    """
+
+    section: str
+    text: str
+    began: float
+    phases: dict[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audited(Event):
+    """What an audit found after a section. `seen`: each violation in words, or what was looked at.
+
+    `announced`: the scenario said beforehand that it may be violated.
+    """
+
+    section: str
+    audit: str
+    verdict: Verdict
+    seen: str
+    announced: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
