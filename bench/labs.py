@@ -9,15 +9,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench.rows import Say, progress
-from lab import images, platforms, providers, scenario
+from lab import images, plan, platforms, providers, scenario
 from lab.errors import LabError
 from lab.events import Event, Listener, StepEnded, StepStarted
 from lab.lab import Lab, down, held
+from lab.plan import PlannedStep
 from lab.report.junit import JUnit
 from lab.report.results import Results
 from lab.report.transcript import Transcript
 from lab.runner import Runner
-from lab.scenario import PlannedStep
 
 GUESTS = "guest-walkthrough"
 HOST, GUEST = "example-host", "guest1"
@@ -56,7 +56,7 @@ def unhurried() -> Iterator[None]:
 
 def sections(lab: Lab, until: str = "") -> list[PlannedStep]:
     """The plan, up to and including a section."""
-    steps = scenario.plan(lab.scenario, lab.platform)
+    steps = plan.plan(lab.scenario, lab.platform)
     if not until:
         return steps
     known = [step.section for step in steps]

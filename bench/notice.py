@@ -21,8 +21,8 @@ from lab.deadline import Deadline, wait_for
 from lab.errors import LabError
 from lab.events import Checked, Event
 from lab.lab import Lab
+from lab.plan import PlannedCommand, PlannedPart, PlannedStep, Use
 from lab.runner import Runner
-from lab.scenario import PlannedCommand, PlannedPart, PlannedStep, Use
 
 SAMPLES = 24
 WITHIN = 30.0
@@ -82,7 +82,7 @@ def _by_lab(lab: Lab, role: str) -> float:
     given = {"resource": RESOURCE} | ({"node": labs.HOST} if role == "Started" else {})
     use = Use(*checks.load().use({word: given}, lab.scenario.names))
     change = PlannedCommand(
-        node=labs.HOST, text=_later(role), exit=(0,), secret="", adapted=False, book=(), why=""
+        nodes=(labs.HOST,), text=_later(role), exit=(0,), secret="", adapted=False, book=(), why=""
     )
     part = PlannedPart(book=0, before=(), commands=(change,), acts=(), expect=(use,), within=WITHIN)
     ended: list[Checked] = []

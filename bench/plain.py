@@ -13,8 +13,8 @@ from pathlib import Path
 
 from lab import guests, kvm
 from lab.lab import Lab
+from lab.plan import PlannedCommand, PlannedPart, PlannedStep, Use
 from lab.providers import cgroups
-from lab.scenario import PlannedCommand, PlannedPart, PlannedStep, Use
 
 MARK = "##"  # begins a line of the script's output: time, and the section that begins
 
@@ -118,7 +118,7 @@ class Plain:
                 yield f"hang_up {use.arguments['guest']}"
 
     def _typed(self, command: PlannedCommand) -> str:
-        words = ["typed", " ".join(map(str, command.exit)), command.node, command.text]
+        words = ["typed", " ".join(map(str, command.exit)), command.nodes[0], command.text]
         if command.secret:
             file = self.folder / command.secret
             file.touch(mode=0o600)

@@ -23,6 +23,7 @@ from lab.model import Scenario, Secret
 from lab.providers import PREFIX, Provider
 
 SECRETS: tuple[str, ...] = get_args(Secret)
+_LENGTHS = {"bmc": 12}  # random bytes of a password: IPMI 2.0 takes 20 characters of it
 
 
 class Access:
@@ -43,11 +44,18 @@ class Access:
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
             _make_key(home / "host", node)
             _make_key(home / "root", f"root@{node}")
-        if not self._secrets.exists():
-            made = {name: secrets.token_urlsafe(18) for name in SECRETS}
-            _write_private(self._secrets, json.dumps(made).encode())
+        self.create_secrets()
         self.known_hosts.write_text(self._known_hosts(scenario))
         self.ssh_config.write_text(self._config(lab, scenario, provider))
+
+    def create_secrets(self) -> None:
+        """Make every password that is not there yet."""
+        found = json.loads(self._secrets.read_text()) if self._secrets.exists() else {}
+        if missing := [name for name in SECRETS if name not in found]:
+            made = {name: secrets.token_urlsafe(_LENGTHS.get(name, 18)) for name in missing}
+            draft = self._secrets.with_name("secrets.json.new")
+            _write_private(draft, json.dumps(found | made).encode())
+            draft.replace(self._secrets)
 
     def secret(self, name: str) -> str:
         """A password of this lab."""
@@ -123,10 +131,8 @@ class Access:
 
 
 def _hosts(scenario: Scenario, node: str) -> str:
-    """Its /etc/hosts: itself and the machines. Guests are not known: the book adds them."""
-    known = {name: machine.address for name, machine in scenario.nodes.items()}
-    if guest := scenario.guests.get(node):
-        known[node] = guest.address
+    """Its /etc/hosts: itself and the cluster nodes. Guests and remote nodes the book adds."""
+    known = {name: scenario.address(name) for name in [*scenario.cluster_nodes, node]}
     return "127.0.0.1 localhost\n" + "".join(f"{a} {name}\n" for name, a in known.items())
 
 

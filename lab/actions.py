@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from lab.context import Context
+from lab.errors import CommandFailed
+from lab.model import Secret
 from lab.vocabulary import Node, Vocabulary
 
 action = Vocabulary("action")
@@ -37,10 +39,32 @@ def shut_down_guest(context: Context, guest: Node, within: int = 120) -> str:
 
 
 @action("run {command} on {node}")
-def run(context: Context, node: Node, command: str) -> str:
+def run(
+    context: Context,
+    node: Node,
+    command: str,
+    secret: Secret | None = None,
+    exits: list[int] | None = None,
+) -> str:
     """Run a command that the book does not print: it names a tool, or shows a state to be in.
 
-    Its result counts as a command of this part for checks such as `answers`.
+    Its result counts as a command of this part for checks such as `answers`. `secret`: name of
+    the one that it reads from its standard input. `exits`: other exit statuses than 0 that are
+    as they should be.
     """
-    context.done.append(context.machine(node).run(command, within=120, check=True))
+    stdin = context.lab.access.secret(secret) + "\n" if secret else None
+    done = context.machine(node).run(command, within=120, stdin=stdin)
+    context.done.append((done,))
+    if done.exit not in (exits or [0]):
+        raise CommandFailed(
+            f"on {node}, `{command}` ended with exit status {done.exit}: {done.output.strip()}",
+            output=done.output,
+        )
     return f"on {node}: {command}"
+
+
+@action("{node} gets power")
+def power_on(context: Context, node: Node) -> str:
+    """Give a machine power, if it has none, and wait until it can be logged in to."""
+    context.lab.power_on(node)
+    return f"{node} has power and can be logged in to"

@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from importlib import import_module
+from typing import Any, NoReturn
 
 from lab import __version__
 from lab.errors import EXIT_INTERRUPTED, BadInput, LabError
@@ -60,14 +61,16 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"lab {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True, dest="command")
 
-    def command(name: str, about: str, *, json: bool = False) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=about, description=about)
-        made.set_defaults(run=_commands(name))
+    def command(
+        name: str, module: str, about: str, *, json: bool = False, group: Any = commands
+    ) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = group.add_parser(name, help=about, description=about)
+        made.set_defaults(run=_command(module, name))
         if json:
             made.add_argument("--json", action="store_true", help="print JSON, for scripts")
         return made
 
-    up = command("up", "bring a scenario's lab up and run its sections")
+    up = command("up", "labs", "bring a scenario's lab up and run its sections")
     up.add_argument("scenario", metavar="SCENARIO", help="a scenario's name or a YAML file")
     up.add_argument("--name", default="", help="the lab's name (default: the scenario's)")
     up.add_argument("--platform", default="", help="what the nodes run (default: debian-12)")
@@ -75,49 +78,72 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--until", default="", metavar="SECTION", help="stop after this section")
     up.add_argument("--keep-going", action="store_true", help="go on after a failed section")
 
-    down = command("down", "remove a lab with everything that belongs to it")
+    down = command("down", "labs", "remove a lab with everything that belongs to it")
     down.add_argument("lab", nargs="?", default="", metavar="NAME", help="default: the only lab")
     down.add_argument("--all", action="store_true", help="every lab there is")
 
-    command("list", "the labs that there are, and the scenarios", json=True)
+    command("list", "labs", "the labs that there are, and the scenarios", json=True)
 
-    show = command("show", "a scenario's plan: what will be typed where; runs nothing", json=True)
+    show = command(
+        "show", "plans", "a scenario's plan: what will be typed where; runs nothing", json=True
+    )
     show.add_argument("scenario", metavar="SCENARIO")
     show.add_argument("--platform", default="debian-12")
 
-    status = command("status", "a lab's machines and cluster at a glance", json=True)
+    status = command("status", "labs", "a lab's machines and cluster at a glance", json=True)
     status.add_argument("lab", nargs="?", default="", metavar="NAME", help="default: the only lab")
 
-    ssh = command("ssh", "log in to a node")
+    ssh = command("ssh", "nodes", "log in to a node")
     ssh.add_argument("node", metavar="NODE")
     ssh.add_argument("--name", default="", help="the lab (default: the only one)")
 
-    run = command("exec", "run a command on a node: lab exec NODE -- COMMAND")
+    run = command("exec", "nodes", "run a command on a node: lab exec NODE -- COMMAND")
     run.add_argument("node", metavar="NODE")
     run.add_argument("--name", default="", help="the lab (default: the only one)")
     run.add_argument("argv", nargs="+", metavar="COMMAND")
 
-    config = command("ssh-config", "print the path of a lab's OpenSSH config")
+    config = command("ssh-config", "nodes", "print the path of a lab's OpenSSH config")
     config.add_argument("lab", nargs="?", default="", metavar="NAME", help="default: the only lab")
 
-    doctor = command("doctor", "what this machine lacks, why it matters, how to get it", json=True)
+    report = command("report", "labs", "write the report of a lab's last run as one HTML file")
+    report.add_argument("lab", nargs="?", default="", metavar="NAME", help="default: the only lab")
+    report.add_argument("--open", action="store_true", help="show it in a browser")
+    report.add_argument("--output", default="", metavar="FILE", help="default: beside the results")
+
+    about = "break something of a lab, list what is broken, mend it"
+    fault = commands.add_parser("fault", help=about, description=about)
+    deeds = fault.add_subparsers(metavar="COMMAND", required=True, dest="deed")
+    inject = command("inject", "faults", "inject a fault; lab words lists them", group=deeds)
+    inject.add_argument(
+        "node", metavar="NODE", help="for partition: the groups, node1,remote1/node2"
+    )
+    inject.add_argument("fault", metavar="FAULT")
+    inject.add_argument("argument", nargs="*", metavar="ARGUMENT", help="in the fault's order")
+    there = command("list", "faults", "the faults that stand", json=True, group=deeds)
+    heal = command("heal", "faults", "heal faults, by default all that stand", group=deeds)
+    heal.add_argument("number", nargs="*", type=int, metavar="NUMBER")
+    for deed in (inject, there, heal):
+        deed.add_argument("--name", default="", help="the lab (default: the only one)")
+
+    doctor = command(
+        "doctor", "plans", "what this machine lacks, why it matters, how to get it", json=True
+    )
     doctor.add_argument("--fix", action="store_true", help="install what can be installed")
 
-    words = command("words", "the checks and actions that a scenario can use")
+    words = command("words", "plans", "the checks, actions, faults and audits of scenarios")
     words.add_argument("word", nargs="?", default="", metavar="WORD", help="only this one")
 
-    completion = command("completion", "print a shell's completion script")
+    completion = command("completion", "plans", "print a shell's completion script")
     completion.add_argument("shell", choices=["bash", "zsh", "tcsh"])
     return top
 
 
-def _commands(name: str) -> Callable[[argparse.Namespace], int]:
+def _command(module: str, name: str) -> Callable[[argparse.Namespace], int]:
     """The function of a command, found and imported only when it is called."""
 
     def run(options: argparse.Namespace) -> int:
-        from lab import commands
-
-        return int(getattr(commands, name.replace("-", "_") + "_")(options))
+        found = import_module(f"lab.commands.{module}")
+        return int(getattr(found, name.replace("-", "_") + "_")(options))
 
     return run
 

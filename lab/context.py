@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,15 +10,18 @@ from lab.status import ClusterStatus
 if TYPE_CHECKING:  # to import these takes long, and a plan does not need them
     from lab.lab import Lab
     from lab.machine import Machine, Result
+    from lab.observer import Observer
 
 
 @dataclass
 class Context:
-    """Made anew for each part. `done`: the results of the part's commands, in order."""
+    """Made anew for each part. `done`: the results of the part's commands, in order; of each
+    command one for each node that it was typed on.
+    """
 
     lab: Lab
-    on_status: Callable[[ClusterStatus], None] = lambda status: None
-    done: list[Result] = field(default_factory=list)
+    observer: Observer | None = None
+    done: list[tuple[Result, ...]] = field(default_factory=list)
     _replaced: tuple[str, ...] = ()
 
     def machine(self, node: str) -> Machine:
@@ -27,11 +29,13 @@ class Context:
         return self.lab.machine(node)
 
     def asked(self) -> Machine:
-        """The machine that is asked about the cluster: a cluster node."""
-        return self.machine(next(iter(self.lab.scenario.nodes)))
+        """The machine that is asked about the cluster: the cluster node that answered last."""
+        if not self.lab.asked:
+            self.status()
+        return self.machine(self.lab.asked)
 
-    def keep(self, result: Result, book: tuple[str, ...], *, adapted: bool) -> None:
-        """Note the result of a command that stands for these commands of the book.
+    def keep(self, results: tuple[Result, ...], book: tuple[str, ...], *, adapted: bool) -> None:
+        """Note the results of a command that stands for these commands of the book.
 
         Results are counted as the book's commands are, so that a check means the same one on
         every platform: of several commands in place of one the last counts, and those that a
@@ -40,10 +44,10 @@ class Context:
         if adapted and book and book == self._replaced:
             del self.done[-len(book) :]
         self._replaced = book if adapted else ()
-        self.done += [result] * len(book)
+        self.done += [results] * len(book)
 
-    def typed(self, number: int) -> Result:
-        """The result of the book's command of that number in this part, counted from 1.
+    def typed(self, number: int) -> tuple[Result, ...]:
+        """The results of the book's command of that number in this part, counted from 1.
 
         The commands that actions run are counted on from there.
         """
@@ -53,9 +57,12 @@ class Context:
 
     def status(self) -> ClusterStatus:
         """The cluster's state now. Raises NoStatus where the cluster does not run."""
-        status = self.lab.status()
-        self.on_status(status)
-        return status
+        return self.observer.status() if self.observer else self.lab.status()
+
+    def stopped(self) -> None:
+        """No node is left that could tell the cluster's state: it was stopped everywhere."""
+        if self.observer:
+            self.observer.notice(ClusterStatus())
 
     def status_from(self, node: str) -> ClusterStatus:
         """The cluster's state as that node's own crm_mon tells it."""

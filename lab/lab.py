@@ -4,6 +4,7 @@ The folder of a lab, <state>/labs/NAME:
 
     lab.json        what it is: scenario file, platform, provider; the sections done
     ssh_config …    see lab.access
+    bmc.log         see lab.bmc
 
 A process that changes a lab holds /run/lab/locks/NAME.
 """
@@ -21,17 +22,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import access, images, lock, paths, platforms, providers, status
+from lab import access, bmc, images, lock, paths, platforms, providers, status
 from lab.condition import holds
-from lab.errors import BadInput, CannotRun, Unreachable
+from lab.errors import BadInput, CannotRun, LabError, Unreachable
 from lab.model import Guest, Platform, Scenario
 from lab.providers import Order, Provider
 from lab.scenario import load as load_scenario
+from lab.status import ClusterStatus
 
 if TYPE_CHECKING:
     from lab.guests import Guests
     from lab.machine import Machine
 
+STATUS = 10.0  # seconds for crm_mon; one that takes longer is asking daemons that hang
 BOOT = 120.0  # seconds until a machine answers after it was given power
 Say = Callable[[str], None]
 
@@ -56,6 +59,7 @@ class Lab:
         self.name = record.name
         self.folder = paths.labs() / record.name
         self.access = access.Access(self.folder)
+        self.asked = ""  # the cluster node that told the cluster's state last
         self._machines: dict[str, Machine] = {}
         self._guests: dict[str, Guests] = {}
 
@@ -126,6 +130,7 @@ class Lab:
         ssh = self.folder / "ssh"
         ssh.write_text(f'#!/bin/sh\nexec ssh -F "{self.access.ssh_config}" "$@"\n')
         ssh.chmod(0o700)
+        bmc.ensure(self, say)
 
     def machine(self, node: str) -> Machine:
         """The machine of a node, guests included."""
@@ -175,11 +180,40 @@ class Lab:
         self.provider.await_reboot(self.name, node, before, within=BOOT)
         machine.await_login(BOOT)
 
-    def status(self, node: str = "") -> status.ClusterStatus:
-        """The cluster's state, as crm_mon on a node (by default the first machine) prints it."""
+    def power_on(self, node: str) -> None:
+        """See to it that a node has power and can be logged in to; a guest has its own life."""
+        if node in self.scenario.nodes and not self.provider.running(self.name).get(node):
+            self.provider.power_on(self.name, node)
+        self.machine(node).await_login(BOOT)
+
+    def status(self, node: str = "") -> ClusterStatus:
+        """The cluster's state, as a node's crm_mon prints it.
+
+        Without a node, a cluster node is asked: the one that answered last, or else the first
+        that does. Raises what the first one did where none answers.
+        """
+        if node:
+            return self._status(node)
+        problem: LabError | None = None
+        for name in self._askable():
+            try:
+                found = self._status(name)
+            except LabError as error:
+                problem = problem or error
+                continue
+            self.asked = name
+            return found
+        assert problem is not None
+        raise problem
+
+    def _askable(self) -> list[str]:
+        nodes = self.scenario.cluster_nodes or list(self.scenario.nodes)
+        return sorted(nodes, key=lambda name: name != self.asked)
+
+    def _status(self, node: str) -> ClusterStatus:
         new = holds("pacemaker >= 2.0.3", self.platform)
-        machine = self.machine(node or next(iter(self.scenario.nodes)))
-        done = machine.run(status.COMMAND if new else status.OLD_COMMAND)
+        command = status.COMMAND if new else status.OLD_COMMAND
+        done = self.machine(node).run(command, within=STATUS)
         return status.parse(done.stdout or done.stderr)
 
     def close(self) -> None:
@@ -207,6 +241,7 @@ def down(name: str) -> bool:
     """
     if name not in everything():  # `..` or `name/` is a path, but no lab
         return False
+    bmc.stop(name)
     for provider in map(providers.load, providers.names()):
         provider.down(name)  # also one that sees nothing now, as after a reboot of this machine
     shutil.rmtree(paths.labs() / name, ignore_errors=True)
@@ -214,8 +249,10 @@ def down(name: str) -> bool:
 
 
 def everything() -> list[str]:
-    """Every lab of which anything is there: on disk or at a provider."""
-    there = {p.name for p in paths.labs().iterdir()} if paths.labs().exists() else set[str]()
+    """Every lab of which anything is there: on disk, at a provider, or its BMCs."""
+    there = bmc.names()
+    if paths.labs().exists():
+        there |= {path.name for path in paths.labs().iterdir()}
     for name in providers.names():
         there |= providers.load(name).labs()
     return sorted(there)

@@ -23,7 +23,8 @@ from lab.deadline import parse_seconds
 
 NAME = r"^[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?$"
 Family = Literal["debian", "redhat"]
-Secret = Literal["hacluster"]  # the user that pcs authenticates nodes as
+Secret = Literal["hacluster", "bmc"]  # the user that pcs authenticates nodes as; of the BMCs
+Role = Literal["cluster", "remote"]
 
 
 def _address(value: str) -> str:
@@ -41,7 +42,12 @@ def _version(value: str) -> str:
     return value
 
 
+def _names(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
 NodeName = Annotated[str, Field(pattern=NAME)]
+Where = Annotated[list[NodeName], BeforeValidator(_names)]  # one name, or several nodes at once
 Address = Annotated[str, AfterValidator(_address)]
 VersionText = Annotated[str, AfterValidator(_version)]
 Seconds = Annotated[float, BeforeValidator(parse_seconds)]
@@ -59,6 +65,7 @@ class Machine(Frozen):
     """A machine that the provider brings up (in the book: physical host, node)."""
 
     address: Address
+    role: Role = "cluster"  # becomes a cluster node, or a remote node
     hypervisor: bool = False  # runs guests: its network card sits in a bridge, br0
     memory: MiB = 1024  # for virtual machines; containers share the machine's
     cpus: int = 2
@@ -74,10 +81,10 @@ class Guest(Frozen):
 
 
 class Command(Frozen):
-    """A command as typed at the root prompt of a node."""
+    """A command as typed at the root prompt of a node, or of several nodes at once."""
 
     run: str
-    where: NodeName | None = None
+    where: Where = []
     exit: tuple[int, ...] = (0,)
     stdin: Secret | None = None  # name of a secret of the lab that the command reads
 
@@ -124,16 +131,38 @@ class Part(Frozen):
     """Commands of a section together with what must hold before and after them.
 
     Order: `before` is checked, `book` (adapted) is typed, `act` is done (what the book
-    asks for in words), `expect` is awaited in its order, all of it `within` one deadline.
+    asks for in words), the `fault`s are injected, `expect` is awaited in its order, all of it
+    `within` one deadline; then the faults are healed, and `healed` is awaited, `within` too.
     """
 
-    where: NodeName | None = None
+    where: Where = []
     before: list[Uses] = []
     book: list[Command] = []
     adapt: list[Adaptation] = []
     act: list[Uses] = []
+    fault: list[Uses] = []
     expect: list[Uses] = []
+    healed: list[Uses] = []
     within: Seconds = 30.0
+
+    @model_validator(mode="after")
+    def _healed_of_fault(self) -> Part:
+        if self.healed and not self.fault:
+            raise ValueError("healed: there is no fault here that could be healed")
+        return self
+
+
+class Announcement(Frozen):
+    """What the audits after a section are to expect, beyond that all is well.
+
+    `nodes`: a node's state in words where it is not online ("offline", "absent"). `failed`:
+    failed actions that may be on record, each "RESOURCE OPERATION". `violated`: audits that
+    may be violated, and for how long after the section.
+    """
+
+    nodes: dict[NodeName, str] = {}
+    failed: list[str] = []
+    violated: dict[str, Seconds] = {}
 
 
 class Step(Part):
@@ -142,14 +171,17 @@ class Step(Part):
     section: str = Field(pattern=r"^(\d+|[A-Z])(\.\d+)*$")
     title: str
     parts: list[Part] = []
+    announce: Announcement = Announcement()
 
     @model_validator(mode="after")
     def _parts_or_part(self) -> Step:
-        own = self.before or self.book or self.adapt or self.act or self.expect
+        own = self.before or self.book or self.adapt or self.act or self.fault or self.expect
         if self.parts and own:
-            raise ValueError("a section has either parts or its own book/act/expect, not both")
+            raise ValueError(
+                "a section has either parts or its own book/act/fault/expect, not both"
+            )
         if not self.parts and not own:
-            raise ValueError("a section needs book, act, expect or parts")
+            raise ValueError("a section needs book, act, fault, expect or parts")
         return self
 
 
@@ -167,6 +199,11 @@ class Scenario(Frozen):
     def names(self) -> list[str]:
         """Every node's name: machines first, then guests."""
         return [*self.nodes, *self.guests]
+
+    @property
+    def cluster_nodes(self) -> list[str]:
+        """The machines that run the full stack."""
+        return [name for name, machine in self.nodes.items() if machine.role == "cluster"]
 
     def address(self, node: str) -> str:
         """A node's address on the lab's network."""

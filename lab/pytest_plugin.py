@@ -18,7 +18,7 @@ import pytest
 from lab.errors import LabError, StepFailed
 
 if TYPE_CHECKING:
-    from lab.scenario import PlannedStep
+    from lab.plan import PlannedStep
     from lab.up import Run
 
 
@@ -53,10 +53,10 @@ class ScenarioFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         """An item for each section. A scenario with an error in it is a collection error."""
-        from lab import platforms, scenario
+        from lab import plan, platforms, scenario
 
         platform = platforms.load(self.config.getoption("--lab-platform") or platforms.DEFAULT)
-        for step in scenario.plan(scenario.load(self.path), platform):
+        for step in plan.plan(scenario.load(self.path), platform):
             yield SectionItem.from_parent(self, name=f"{step.section} {step.title}", step=step)
 
     def run(self) -> Run:

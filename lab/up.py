@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import paths, platforms, providers
+from lab import plan as plans
 from lab import scenario as scenarios
+from lab.auditor import Auditor
 from lab.errors import BadInput, CannotRun
 from lab.events import Listener, Progress, RunStarted, Verdict
 from lab.lab import Lab, held
 from lab.lab import names as lab_names
 from lab.model import NAME
+from lab.plan import PlannedStep
 from lab.report.junit import JUnit
 from lab.report.results import Results
 from lab.report.transcript import Transcript
 from lab.runner import Runner
-from lab.scenario import PlannedStep
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,7 @@ class Run:
 
     def remaining(self, until: str = "") -> list[PlannedStep]:
         """The sections not done yet, up to and including `until`."""
-        steps = self.plan
-        if until:
-            steps = steps[: [s.section for s in steps].index(until) + 1]
-        return [step for step in steps if step.section not in self.lab.record.done]
+        return _remaining(self.plan, self.lab, until)
 
 
 @contextmanager
@@ -78,7 +77,7 @@ def opened(wish: Wish, listener: Listener) -> Iterator[Run]:
     path = scenarios.find(wish.scenario)
     scenario = scenarios.load(path)
     platform = platforms.load(wish.platform or platforms.DEFAULT)
-    plan = scenarios.plan(scenario, platform)
+    plan = plans.plan(scenario, platform)
     sections = [step.section for step in plan]
     if wish.until and wish.until not in sections:
         raise BadInput(
@@ -92,7 +91,7 @@ def opened(wish: Wish, listener: Listener) -> Iterator[Run]:
         lab = _lab(name, path, wish)
         stack.callback(lab.close)
         if wish.platform == "" and lab.platform != platform:
-            plan = scenarios.plan(scenario, lab.platform)
+            plan = plans.plan(scenario, lab.platform)
         results = _results_folder(name, path.stem)
         listeners: list[Listener] = [
             listener,
@@ -105,7 +104,6 @@ def opened(wish: Wish, listener: Listener) -> Iterator[Run]:
             for one in listeners:
                 one(Progress(text=text))
 
-        run = Run(lab, plan, Runner(lab, listeners, str(results)), results)
         for one in listeners:
             one(
                 RunStarted(
@@ -114,13 +112,21 @@ def opened(wish: Wish, listener: Listener) -> Iterator[Run]:
                     title=f"{scenario.chapter}  {scenario.title}",
                     platform=lab.platform.name,
                     provider=lab.provider.name,
-                    sections=tuple(s.section for s in run.remaining(wish.until)),
+                    sections=tuple(s.section for s in _remaining(plan, lab, wish.until)),
                 )
             )
         lab.up(tell)
+        runner = Runner(lab, listeners, str(results), Auditor(lab))
+        run = Run(lab, plan, runner, results)
         if lab.record.done:
             tell(f"sections done earlier: {', '.join(lab.record.done)}")
         yield run
+
+
+def _remaining(plan: list[PlannedStep], lab: Lab, until: str) -> list[PlannedStep]:
+    if until:
+        plan = plan[: [s.section for s in plan].index(until) + 1]
+    return [step for step in plan if step.section not in lab.record.done]
 
 
 def _lab(name: str, path: Path, wish: Wish) -> Lab:

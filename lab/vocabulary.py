@@ -28,7 +28,8 @@ Node = Annotated[str, _IsNode()]
 @dataclass(frozen=True)
 class Word:
     """One entry: a function and what is known of it. `remember` is called before a part's
-    commands with the same arguments; what it returns the function gets as `before`.
+    commands with the same arguments; what it returns the function gets as `before`. `heal`
+    undoes what the function did, where that is to be undone.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Word:
     function: Callable[..., Any]
     arguments: type[BaseModel]
     remember: Callable[..., Any] | None = None
+    heal: Callable[..., Any] | None = None
 
     @property
     def about(self) -> str:
@@ -52,14 +54,18 @@ class Word:
 
 
 class Vocabulary:
-    """A table of words of one kind: checks, or actions."""
+    """A table of words of one kind: checks, actions, or faults."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.words: dict[str, Word] = {}
 
     def __call__(
-        self, sentence: str | Callable[..., str], *, remember: Callable[..., Any] | None = None
+        self,
+        sentence: str | Callable[..., str],
+        *,
+        remember: Callable[..., Any] | None = None,
+        heal: Callable[..., Any] | None = None,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Decorator: adds a function `f(context, **arguments)` to the table."""
 
@@ -74,7 +80,7 @@ class Vocabulary:
                 default = ... if empty else parameter.default
                 fields[parameter.name] = (_filled(hints[parameter.name]), default)
             model = create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
-            self.words[name] = Word(name, sentence, function, model, remember)
+            self.words[name] = Word(name, sentence, function, model, remember, heal)
             return function
 
         return add
@@ -131,16 +137,19 @@ def _filled(hint: Any) -> Any:
 
 
 def _nodes_in(annotation: Any, metadata: list[Any], value: Any) -> list[str]:
-    """The node names in an argument: it is one, or a list of them."""
+    """The node names in an argument: it is one, or a list of them, or a list of such lists."""
     if any(isinstance(mark, _IsNode) for mark in metadata):
         return [value]
-    inner = [i for i in get_args(annotation) if any(isinstance(m, _IsNode) for m in get_args(i))]
-    if inner and isinstance(value, list):
-        return value
-    return [value] if inner and isinstance(value, str) else []
+    if isinstance(value, list):
+        inner = [i for i in get_args(annotation) if i is not type(None)]
+        return [n for v in value for i in inner[:1] for n in _nodes_in(i, [], v)]
+    marks = [m for i in (annotation, *get_args(annotation)) for m in get_args(i)]
+    named = isinstance(value, str) and any(isinstance(mark, _IsNode) for mark in marks)
+    return [value] if named else []
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(str(v) for v in value)
+        nested = any(isinstance(v, list | tuple) for v in value)
+        return (" | " if nested else ", ").join(_shown(v) for v in value)
     return str(value)

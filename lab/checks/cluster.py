@@ -7,7 +7,7 @@ import shlex
 
 from lab.checks import Seen, check
 from lab.context import Context
-from lab.status import ClusterStatus, NodeStatus, NoStatus
+from lab.status import NodeStatus, NoStatus
 from lab.vocabulary import Node
 
 
@@ -48,6 +48,17 @@ def dc(context: Context, node: Node) -> Seen:
     )
 
 
+@check("{nodes} agree on one DC")
+def one_dc(context: Context, nodes: list[Node]) -> Seen:
+    """Each of the cluster nodes, asked itself, names the same DC, and that one is online."""
+    seen = {node: context.status_from(node) for node in nodes}
+    named = {status.dc for status in seen.values()}
+    dc = named.pop() if len(named) == 1 else ""
+    online = bool(dc) and all(s.nodes[dc].online for s in seen.values() if dc in s.nodes)
+    text = ", ".join(f"{node}: DC {status.dc or 'none'}" for node, status in seen.items())
+    return Seen(online, text)
+
+
 @check("the cluster has quorum")
 def quorum(context: Context) -> Seen:
     """The partition that was asked has quorum."""
@@ -68,8 +79,8 @@ def cluster_stopped(context: Context, nodes: list[Node]) -> Seen:
         if done.exit not in (0, 1):
             return Seen(False, f"pgrep on {node}: {done.output.strip()}")
         running += [f"{line.split()[-1]} on {node}" for line in done.stdout.splitlines()]
-    if not running and set(nodes) == set(context.lab.scenario.nodes):
-        context.on_status(ClusterStatus())  # no node is left that could say it
+    if not running and set(nodes) == set(context.lab.scenario.cluster_nodes):
+        context.stopped()
     return Seen(not running, f"running: {', '.join(running)}" if running else "stopped")
 
 
@@ -136,6 +147,25 @@ def guest_online(context: Context, guest: Node, host: Node) -> Seen:
         f"{name} {resource.text if resource else 'absent'}" for name, resource in both.items()
     ]
     return Seen(node.text == "online" and there, ", ".join([node.text, *places]))
+
+
+@check("remote node {remote} is online")
+def remote_online(context: Context, remote: Node, host: Node | None = None) -> Seen:
+    """It is online, is a remote node, and its connection resource, which has its name, is started
+    on a cluster node (on `host`, if that is given).
+    """
+    status = context.status()
+    node, connection = status.nodes.get(remote), status.resources.get(remote)
+    if node is None or connection is None:
+        return Seen(False, "no such node in the cluster" if node is None else "no connection")
+    if node.kind != "remote":
+        return Seen(False, f"{node.kind} node, {node.text}")
+    places = (host,) if host else tuple(context.lab.scenario.cluster_nodes)
+    there = len(connection.nodes) == 1 and connection.nodes[0] in places
+    started = connection.role == "Started" and not connection.failed
+    return Seen(
+        node.text == "online" and there and started, f"{node.text}, connection {connection.text}"
+    )
 
 
 @check("guest node {guest} is lost")
@@ -238,5 +268,8 @@ def crm_mon_on(context: Context, node: Node, guest: Node) -> Seen:
 @check("command {command} prints an answer matching {pattern}")
 def answers(context: Context, pattern: str, command: int = 1) -> Seen:
     """A cluster tool's answer (standard output) matches the regular expression."""
-    text = context.typed(command).stdout.strip()
-    return Seen(re.search(pattern, text, re.M) is not None, text[-300:] or "nothing")
+    for done in context.typed(command):
+        text = done.stdout.strip()
+        if not re.search(pattern, text, re.M):
+            return Seen(False, text[-300:] or "nothing")
+    return Seen(True, text[-300:])

@@ -167,15 +167,18 @@ def rebooted(context: Context, node: Node, *, before: str) -> Seen:
 
 @check("command {command} prints '{text}'")
 def printed(context: Context, text: str, command: int = 1) -> Seen:
-    """A command of this part printed the text (only where the section is about that text)."""
-    output = context.typed(command).output
-    if text in output:
-        return Seen(True, "printed")
-    return Seen(False, f"it printed {output.strip()[-300:]!r}")
+    """A command of this part printed the text, on each node that it was typed on.
+
+    (Only where the section is about that text.)
+    """
+    for done in context.typed(command):
+        if text not in done.output:
+            return Seen(False, f"it printed {done.output.strip()[-300:]!r}")
+    return Seen(True, "printed")
 
 
 @check("command {command} does not print '{text}'")
 def not_printed(context: Context, text: str, command: int = 1) -> Seen:
-    """A command of this part did not print the text."""
-    output = context.typed(command).output
-    return Seen(text not in output, "not printed" if text not in output else "printed")
+    """A command of this part did not print the text, on no node that it was typed on."""
+    printed = any(text in done.output for done in context.typed(command))
+    return Seen(not printed, "printed" if printed else "not printed")

@@ -28,6 +28,16 @@ class Order:
     images: Images
 
 
+@dataclass(frozen=True)
+class Wire:
+    """A machine's cable. `group`: number of its part of a partitioned network, 0 in a whole one
+    or for who reaches every part.
+    """
+
+    plugged: bool
+    group: int = 0
+
+
 class Provider(Protocol):
     """Machines of one kind. Every call names its lab; a provider keeps nothing in memory."""
 
@@ -62,6 +72,18 @@ class Provider(Protocol):
 
     def boot(self, lab: str, node: str) -> str:
         """Identity of this boot: another text after each one, '' without power."""
+
+    def cable(self, lab: str, node: str, *, plugged: bool) -> None:
+        """Pull a machine's network cable, or plug it in again."""
+
+    def partition(self, lab: str, groups: Sequence[Sequence[str]]) -> None:
+        """Let machines of one group reach no other group; with no groups, join all again."""
+
+    def wiring(self, lab: str) -> dict[str, Wire]:
+        """Each machine's cable as it is now."""
+
+    def add_addresses(self, lab: str, addresses: Sequence[str]) -> None:
+        """Give the outside of the lab's network these addresses too; those that are there stay."""
 
     def ssh_options(self, lab: str, node: str) -> dict[str, str]:
         """OpenSSH client options that reach a machine whatever its network does."""

@@ -12,15 +12,18 @@ made later sees them too.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from lab import command
 from lab.model import Machine
 from lab.paths import RUN
-from lab.providers import GATEWAY, PREFIX
+from lab.providers import GATEWAY, PREFIX, Wire
 
 FOLDER = RUN / "net"
+FIRST_VLAN = 11  # of the first group of a partitioned network
 
 
 def namespace(lab: str, node: str = "") -> Path:
@@ -72,6 +75,74 @@ def _addressing(machine: Machine) -> list[str]:
         f"address add {address} dev br0",
         "link set br0 up",
     ]
+
+
+def add_addresses(lab: str, addresses: Iterable[str]) -> None:
+    """Give the switch these addresses too; those that it has already stay."""
+    _ip(namespace(lab), [f"address replace {address}/{PREFIX} dev lab0" for address in addresses])
+
+
+def cable(lab: str, node: str, *, plugged: bool) -> None:
+    """Pull a machine's cable out of the switch, or plug it in."""
+    _ip(namespace(lab), [f"link set {_ports(lab)[node]} {'up' if plugged else 'down'}"])
+
+
+def partition(lab: str, groups: Sequence[Sequence[str]]) -> None:
+    """Part the network by VLANs of the switch; with no groups, join it.
+
+    A port sends into its own group's VLAN, and gets what is sent into that and into VLAN 1:
+    there the switch itself sends, and who is in no group. Both get all VLANs.
+    """
+    ports = _ports(lab)
+    vlans = [FIRST_VLAN + number for number in range(len(groups) or len(ports))]
+    group_of = {node: vlan for vlan, group in zip(vlans, groups, strict=False) for node in group}
+    lines = []
+    for device, self_, own in [("lab0", " self", None)] + [
+        (port, "", group_of.get(node)) for node, port in ports.items()
+    ]:
+        for vlan in vlans:
+            if own == vlan:
+                lines.append(f"vlan add dev {device} vid {vlan} pvid untagged")
+            elif groups and own is None:
+                lines.append(f"vlan add dev {device} vid {vlan} untagged{self_}")
+            else:
+                lines.append(f"vlan del dev {device} vid {vlan}{self_}")
+        lines.append(f"vlan add dev {device} vid 1 {'' if own else 'pvid '}untagged{self_}")
+    switch = namespace(lab)
+    command.run(
+        inside(switch, ["bridge", "-force", "-batch", "-"]),
+        within=20,
+        stdin="\n".join(lines) + "\n",
+        check=False,  # a VLAN that is to be deleted may not be there
+    )
+    _ip(switch, [f"link set lab0 type bridge vlan_filtering {int(bool(groups))}"])
+
+
+def wiring(lab: str) -> dict[str, Wire]:
+    """Each machine's cable: whether it is plugged in, and its part of a partitioned network."""
+    switch = namespace(lab)
+    (bridge,) = _json(switch, ["ip", "-json", "-details", "link", "show", "lab0"])
+    parted = bridge["linkinfo"]["info_data"].get("vlan_filtering")
+    groups: dict[str, int] = {}
+    for port in _json(switch, ["bridge", "-json", "vlan", "show"]) if parted else []:
+        for vlan in port["vlans"]:
+            if "PVID" in vlan.get("flags", []) and vlan["vlan"] >= FIRST_VLAN:
+                groups[port["ifname"]] = vlan["vlan"] - FIRST_VLAN + 1
+    return {
+        link["ifalias"]: Wire("UP" in link["flags"], groups.get(link["ifname"], 0))
+        for link in _json(switch, ["ip", "-json", "link", "show", "master", "lab0"])
+    }
+
+
+def _ports(lab: str) -> dict[str, str]:
+    """The switch's port of each machine."""
+    links = _json(namespace(lab), ["ip", "-json", "link", "show", "master", "lab0"])
+    return {link["ifalias"]: link["ifname"] for link in links}
+
+
+def _json(path: Path, argv: Sequence[str]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(command.run(inside(path, argv), within=10).stdout)
+    return found
 
 
 def remove(lab: str) -> None:

@@ -22,7 +22,7 @@ from lab.deadline import Deadline, wait_for
 from lab.errors import CannotRun, CommandFailed, CommandTimeout, LabError
 from lab.images import Images
 from lab.paths import RUN
-from lab.providers import Order, cgroups, network
+from lab.providers import Order, Wire, cgroups, network
 
 FOLDER = RUN / "labs"
 INOTIFY_KEY = "fs.inotify.max_user_instances"
@@ -132,6 +132,18 @@ class Podman:
         form = "{{if .State.Running}}{{.State.Pid}} {{.State.StartedAt}}{{end}}"
         done = _podman(["inspect", "--format", form, _name(lab, node)], check=False)
         return done.strip()
+
+    def cable(self, lab: str, node: str, *, plugged: bool) -> None:
+        network.cable(lab, node, plugged=plugged)
+
+    def partition(self, lab: str, groups: Sequence[Sequence[str]]) -> None:
+        network.partition(lab, groups)
+
+    def wiring(self, lab: str) -> dict[str, Wire]:
+        return network.wiring(lab)
+
+    def add_addresses(self, lab: str, addresses: Sequence[str]) -> None:
+        network.add_addresses(lab, addresses)
 
     def ssh_options(self, lab: str, node: str) -> dict[str, str]:
         socket = FOLDER / lab / node / "ssh"

@@ -12,13 +12,18 @@ from rich.text import Text
 
 from lab.events import (
     Acted,
+    Audited,
     Checked,
     ClusterChanged,
     CommandEnded,
     CommandStarted,
     Event,
     EvidenceCollected,
+    FaultHealed,
+    FaultInjected,
+    PowerSwitched,
     Progress,
+    Recovered,
     RunEnded,
     RunStarted,
     StepEnded,
@@ -34,6 +39,8 @@ from lab.report.text import (
     lines_of,
     notes,
     one_line,
+    power,
+    time_line,
     typed,
 )
 
@@ -66,6 +73,9 @@ class Console:
         self._awaited = ("", "")  # section and thing that the log last said to be awaited
         self._alive = 0.0  # … and when
         self._remarks: list[tuple[str, str]] = []  # beside the last command
+        self._typed: list[str] = []  # the nodes of the last command
+        self._running = 0  # on how many of them it has not ended
+        self._audits = 0  # that passed in this section
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
@@ -73,7 +83,8 @@ class Console:
         if isinstance(event, Waiting):
             self._waiting(event)
             return
-        if not isinstance(event, ClusterChanged):  # it comes in between and ends nothing
+        # These come in between and end nothing.
+        if not isinstance(event, ClusterChanged | PowerSwitched):
             self._live.stop()
         match event:
             case RunStarted():
@@ -114,12 +125,16 @@ class Console:
         self._line("", f"{said}, {sections}", _DIM)
 
     def _step_started(self, event: StepStarted) -> None:
-        self._since, self._remarks = event.at, []
+        self._since, self._remarks, self._audits = event.at, [], 0
         self._screen.print()
         self._line("", f"{event.section}  {one_line(event.title)}", "bold underline")
 
     def _command_started(self, event: CommandStarted) -> None:
         remarks = notes(event)
+        if not self._running:
+            self._typed = []
+        self._typed.append(event.node)
+        self._running += not event.omitted
         if not event.omitted:
             for prompt, text in typed(event.node, event.text):
                 # Soft-wrapped: a command that is copied from the screen must stay one line.
@@ -138,6 +153,9 @@ class Console:
 
     def _command_ended(self, event: CommandEnded) -> None:
         lines = lines_of(event.output)
+        self._running -= 1
+        if len(self._typed) > 1:
+            self._line("  ", f"{event.node}:" if lines else f"{event.node}: no output", _DIM)
         if len(lines) <= _LINES + 1:  # a remark would take the line that it saves
             self._output(lines)
         elif event.ok:
@@ -193,6 +211,19 @@ class Console:
                 after = f"+{event.at - self._since:.1f}s " if self._since else ""
                 for change in event.changes:
                     self._line(f"  {after}cluster: ", one_line(change), _DIM)
+            case PowerSwitched():
+                after = f"+{event.at - self._since:.1f}s " if self._since else ""
+                self._line(f"  {after}", power(event), "bold")
+            case FaultInjected():
+                self._line("  fault  ", one_line(event.text), "", "bold yellow")
+            case FaultHealed():
+                self._line("  healed ", f"{one_line(event.text)} ({duration(event.seconds)})")
+                for line in lines_of(event.problem):
+                    self._line("         ", line, _BAD)
+            case Recovered():
+                self._line("  recovery: ", time_line(event), "bold")
+            case Audited():
+                self._audited(event)
             case StepEnded():
                 self._step_ended(event)
             case EvidenceCollected():
@@ -200,7 +231,18 @@ class Console:
                 said = Text(f"  evidence: {event.folder}", style=_DIM)
                 self._screen.print(said, soft_wrap=True)
 
+    def _audited(self, event: Audited) -> None:
+        if event.verdict == "passed" and not event.announced:
+            self._audits += 1
+            return
+        said = f"audit {event.audit}{' (announced)' if event.announced else ''}"
+        self._line(f"  {WORDS[event.verdict]:<5} ", said, "", STYLES[event.verdict])
+        for line in lines_of(event.seen)[:_LINES]:
+            self._line("        seen: ", line, "", _DIM)
+
     def _step_ended(self, event: StepEnded) -> None:
+        if self._audits:
+            self._line("  ", f"{self._audits} audits passed", _DIM)
         if event.verdict == "passed":
             return
         said = f"{event.section}  {event.verdict}"

@@ -5,7 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from lab.events import Acted, Checked, CommandEnded, CommandStarted, Event, Verdict
+from lab.events import (
+    Acted,
+    Audited,
+    Checked,
+    CommandEnded,
+    CommandStarted,
+    Event,
+    FaultHealed,
+    PowerSwitched,
+    Recovered,
+    Verdict,
+)
 
 WORDS: dict[Verdict, str] = {
     "passed": "PASS",
@@ -85,6 +96,30 @@ def exit_status(event: CommandEnded) -> str:
     return said
 
 
+def power(event: PowerSwitched) -> str:
+    """What a BMC did."""
+    failed = f", failed: {one_line(event.problem)}" if event.problem else ""
+    return f"power: {event.node} {event.action}{failed}"
+
+
+def time_line(event: Recovered) -> str:
+    """`detected +3.2 s, fenced +4.0 s, not recovered`."""
+    return ", ".join(
+        f"not {name}" if after is None else f"{name} +{after:.1f} s"
+        for name, after in event.phases.items()
+    )
+
+
+def audited(event: Audited) -> list[str]:
+    """An audit's verdict, and each thing that it saw."""
+    announced = ", announced" if event.announced else ""
+    first, *others = lines_of(event.seen) or [""]
+    return [
+        f"{WORDS[event.verdict]} audit {event.audit}{announced}: {first}",
+        *(f"    {line}" for line in others),
+    ]
+
+
 @dataclass(frozen=True)
 class Failure:
     """What should have been, and what was."""
@@ -109,4 +144,8 @@ def failure_in(event: Event) -> Failure | None:
             )
         case Acted() if event.problem:
             return Failure(plain(event.text), plain(event.problem))
+        case FaultHealed() if event.problem:
+            return Failure(f"healed: {plain(event.text)}", plain(event.problem))
+        case Audited(verdict="failed" | "error"):
+            return Failure(f"audit {event.audit}", plain(event.seen))
     return None

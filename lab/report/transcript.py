@@ -8,19 +8,36 @@ from types import TracebackType
 
 from lab.events import (
     Acted,
+    Audited,
     Checked,
     ClusterChanged,
     CommandEnded,
     CommandStarted,
     Event,
     EvidenceCollected,
+    FaultHealed,
+    FaultInjected,
+    PowerSwitched,
     Progress,
+    Recovered,
     RunEnded,
     RunStarted,
     StepEnded,
     StepStarted,
 )
-from lab.report.text import WORDS, duration, exit_status, lines_of, notes, one_line, plain, typed
+from lab.report.text import (
+    WORDS,
+    audited,
+    duration,
+    exit_status,
+    lines_of,
+    notes,
+    one_line,
+    plain,
+    power,
+    time_line,
+    typed,
+)
 
 _RULE = "=" * 78
 _MARGIN = " " * 9  # as wide as a time of day
@@ -68,13 +85,16 @@ def told(event: Event, since: float = 0.0) -> list[str]:
         case CommandStarted():
             return _command_started(event)
         case CommandEnded():
-            said = f"{exit_status(event)}, {duration(event.seconds)}"
+            said = f"{event.node}: {exit_status(event)}, {duration(event.seconds)}"
             return [*(f"    {line}".rstrip() for line in lines_of(event.output)), _at(event, said)]
         case Checked():
             return _checked(event)
         case ClusterChanged():
             after = f"+{event.at - since:.1f}s " if since else ""
             return [_at(event, f"{after}cluster: {plain(line)}") for line in event.changes]
+        case PowerSwitched():
+            after = f"+{event.at - since:.1f}s " if since else ""
+            return [_at(event, after + power(event))]
     return [_at(event, line) for line in _briefly(event)]
 
 
@@ -92,6 +112,15 @@ def _briefly(event: Event) -> list[str]:
             said += f"harness {duration(event.harness)}, "
             said += f"{event.verbatim} verbatim, {event.adapted} adapted, {event.added} added"
             return [said, *(f"  {line}" for line in lines_of(event.problem))]
+        case FaultInjected():
+            return [f"fault {event.number}: {event.text}"]
+        case FaultHealed():
+            said = f"healed {event.number}: {event.text} ({duration(event.seconds)})"
+            return [said, *(f"  problem: {line}" for line in lines_of(event.problem))]
+        case Recovered():
+            return [f"recovery after {one_line(event.text)}: {time_line(event)}"]
+        case Audited():
+            return audited(event)
         case EvidenceCollected():
             return [f"evidence of {event.section}: {event.folder}"]
         case RunEnded():

@@ -88,7 +88,7 @@ def test_private_files_are_private(access: Access) -> None:
 
 def test_secrets_are_there_and_differ_between_labs(access: Access, other: Access) -> None:
     found = json.loads((access.folder / "secrets.json").read_text())
-    assert sorted(found) == sorted(SECRETS) == ["hacluster"]
+    assert sorted(found) == sorted(SECRETS) == ["bmc", "hacluster"]
     for name in SECRETS:
         assert access.secret(name) == found[name]
         assert len(access.secret(name)) >= 20

@@ -154,6 +154,7 @@ class World:
     )
 
     name = "a-lab"
+    asked = HOST
     platform = platforms.load("debian-12")
     scenario = load(paths.SCENARIOS / "guest-walkthrough.yaml")
 
@@ -194,7 +195,7 @@ class World:
         return found
 
     def context(self) -> Context:
-        return Context(cast(Lab, self), done=self.done)
+        return Context(cast(Lab, self), done=[(done,) for done in self.done])
 
 
 class Dark:

@@ -353,7 +353,7 @@ def test_show_json(run: Run) -> None:
     assert data["platform"] == "debian-12"
     commands = [command for section in data["sections"] for command in section["commands"]]
     for command in commands:
-        assert set(command) == {"node", "run", "adapted", "book", "why"}
+        assert set(command) == {"nodes", "run", "adapted", "book", "why"}
         assert command["adapted"] in (True, False)
         if command["adapted"]:
             assert len(command["why"]) >= 10
@@ -364,7 +364,7 @@ def test_show_json(run: Run) -> None:
     assert data["counts"]["verbatim"] == len(verbatim) > 30
     assert data["counts"]["adapted"] > 0
     for section in data["sections"]:
-        assert {"section", "title", "commands", "actions", "before", "expect"} == set(section)
+        assert {"section", "title", "commands", "actions", "faults", "before", "expect"} == set(section)
         assert section["commands"] or section["actions"] or section["expect"]
 
 
@@ -461,8 +461,8 @@ def test_ctrl_c(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_sigterm_is_as_ctrl_c() -> None:
     script = (
         "import os, signal, sys\n"
-        "from lab import cli, commands\n"
-        "commands.list_ = lambda _: os.kill(os.getpid(), signal.SIGTERM) or 0\n"
+        "from lab import cli\nfrom lab.commands import labs\n"
+        "labs.list_ = lambda _: os.kill(os.getpid(), signal.SIGTERM) or 0\n"
         "sys.exit(cli.main(['list']))\n"
     )
     done = python(script)

@@ -77,7 +77,7 @@ def test_everything_of_a_section(tmp_path: Path) -> None:
         "         because: renamed since",
         "         (reads the secret hacluster)",
         *(f"    line {n}" for n in range(40)),
-        "14:05:06 exit status 0, 2.1 s",
+        "14:05:06 guest1: exit status 0, 2.1 s",
         "14:05:06 left out: old",
         "         because: gone",
         "14:05:08 +12.3s cluster: a → b",
@@ -119,6 +119,6 @@ def test_an_output_that_is_no_text_does_not_stop_it(tmp_path: Path) -> None:
     assert lines == [
         "    \ufffd bold 10%",
         "    20%",
-        "14:05:06 exit status 1 (expected 0), 2.1 s",
+        "14:05:06 guest1: exit status 1 (expected 0), 2.1 s",
         "",
     ]

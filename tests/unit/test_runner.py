@@ -32,8 +32,8 @@ from lab.events import (
 )
 from lab.lab import Lab, Record
 from lab.machine import Result
+from lab.plan import PlannedCommand, PlannedPart, PlannedStep, Use
 from lab.runner import Runner
-from lab.scenario import PlannedCommand, PlannedPart, PlannedStep, Use
 from lab.status import ClusterStatus, NodeStatus, NoStatus
 from lab.vocabulary import Word
 
@@ -53,6 +53,7 @@ class FakeLab:
     typed: list[tuple[str, str | None]] = field(default_factory=list)  # with standard input
     record: Record = field(default_factory=lambda: Record("a-lab", "", "", ""))
     saved: list[list[str]] = field(default_factory=list)
+    folder: Path = Path("/nowhere")  # no BMC has a log there
 
     @property
     def access(self) -> FakeLab:
@@ -84,6 +85,15 @@ class FakeLab:
         if isinstance(found, Exception):
             raise found
         return found
+
+    def drop(self) -> None:
+        pass
+
+    @property
+    def scenario(self) -> FakeLab:
+        return self
+
+    cluster_nodes = (HOST,)
 
     def save(self) -> None:
         self.saved.append(list(self.record.done))
@@ -154,7 +164,7 @@ def command(
     text: str, *, exit: tuple[int, ...] = (0,), secret: str = "", **more: Any
 ) -> PlannedCommand:
     facts: dict[str, Any] = {"adapted": False, "book": (text,), "why": "", **more}
-    return PlannedCommand(HOST, text, exit, secret, **facts)
+    return PlannedCommand((HOST,), text, exit, secret, **facts)
 
 
 def check(look: Callable[..., Any], *, remember: Callable[..., Any] | None = None) -> Use:
@@ -245,7 +255,7 @@ def test_order(stage: Stage) -> None:
 
 def test_parts_one_after_the_other_each_with_results_of_its_own(stage: Stage) -> None:
     def only_mine(context: Context) -> bool:
-        return [done.stdout for done in context.done] == ["second"]
+        return [done.stdout for (done,) in context.done] == ["second"]
 
     stage.answers(one="first", two="second")
     ended = stage.run(part(command("one")), part(command("two"), expect=(check(only_mine),)))
@@ -674,7 +684,7 @@ def test_the_cluster_is_told_of_when_it_changes(stage: Stage) -> None:
 def test_changes_beside_what_is_awaited_are_told_of(stage: Stage) -> None:
     """While a check that does not ask the cluster is awaited, the cluster is looked at too."""
     stage.lab.statuses = [online(HOST), online(HOST, "guest1"), online(HOST, "guest1")]
-    stage.run(part(expect=(check(asks), later(3))))
+    stage.run(part(expect=(check(asks), later(6))))
     assert stage.all(ClusterChanged)[1].changes == ("node guest1: absent → online",)
 
 
@@ -705,7 +715,7 @@ def test_results_are_counted_as_the_book_counts_its_commands(stage: Stage) -> No
     """A check's `command: 2` means the book's second one, whatever a platform adds or replaces."""
 
     def by_number(context: Context) -> bool:
-        return [context.typed(n).stdout for n in (1, 2, 3)] == ["b", "", "d"]
+        return [context.typed(n)[0].stdout for n in (1, 2, 3)] == ["b", "", "d"]
 
     stage.answers(added="+", a="a", b="b", d="d")
     ended = stage.run(

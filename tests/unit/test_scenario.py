@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from lab import plan as plans
 from lab import platforms, scenario
 from lab.errors import BadInput
 from lab.model import Platform, Scenario
-from lab.scenario import PlannedCommand, PlannedStep
+from lab.plan import PlannedCommand, PlannedStep
 
 GOOD = """\
 title: T
@@ -91,7 +92,7 @@ def edited(*edits: Edit) -> str:
 
 def planned(path: Path, *edits: Edit, platform: Platform = DEBIAN) -> list[PlannedStep]:
     path.write_text(edited(*edits))
-    return scenario.plan(scenario.load(path), platform)
+    return plans.plan(scenario.load(path), platform)
 
 
 @pytest.fixture
@@ -140,19 +141,20 @@ BAD = {
         ("plain: {address: 10.0.0.2}", "plain: {address: 10.0.0.2, memry: 512}"),
         6,
         "nodes, plain, memry: unknown key; did you mean 'memory'? "
-        "valid: address, cpus, hypervisor, memory",
+        "valid: address, cpus, hypervisor, memory, role",
     ),
     "unknown key in a step": (
         ("    act:\n", "    acts:\n"),
         22,
         "section 4.1, acts: unknown key; did you mean 'act'? "
-        "valid: act, adapt, before, book, expect, parts, section, title, where, within",
+        "valid: act, adapt, announce, before, book, expect, fault, healed, parts, section, "
+        "title, where, within",
     ),
     "unknown key in a part": (
         ("within: 10s", "withn: 10s"),
         31,
         "section 4.10, parts [1], withn: unknown key; did you mean 'within'? "
-        "valid: act, adapt, before, book, expect, where, within",
+        "valid: act, adapt, before, book, expect, fault, healed, where, within",
     ),
     "unknown key in an adaptation": (
         ("        why: bec", "        reason: bec"),
@@ -354,7 +356,7 @@ BAD = {
     "parts and commands of one's own": (
         ("    title: Two", "    title: Two\n    book: [echo]"),
         26,
-        "section 4.10: a section has either parts or its own book/act/expect, not both",
+        "section 4.10: a section has either parts or its own book/act/fault/expect, not both",
     ),
     "YAML 1.1's booleans": (
         ("hypervisor: true", "hypervisor: yes"),
@@ -369,7 +371,7 @@ BAD = {
     "a secret that no lab has": (
         ("- echo two", "- {run: echo two, stdin: root}"),
         15,
-        "section 4.1, book [2], stdin: Input should be 'hacluster'",
+        "section 4.1, book [2], stdin: Input should be 'hacluster' or 'bmc'",
     ),
 }
 
@@ -429,10 +431,10 @@ def texts(step: PlannedStep) -> list[str]:
 def test_plan_without_adaptations_is_the_book(path: Path) -> None:
     one, two = planned(path, platform=CENTOS)
     assert texts(one) == ["echo one", "echo two", "echo three"]
-    assert [c.node for c in one.commands] == ["host1"] * 3
+    assert [c.nodes for c in one.commands] == [("host1",)] * 3
     assert [c.book for c in one.commands] == [("echo one",), ("echo two",), ("echo three",)]
     assert (one.verbatim, one.adapted) == (3, 0)
-    assert [c.node for c in two.commands] == ["plain"]
+    assert [c.nodes for c in two.commands] == [("plain",)]
     assert [part.within for part in two.parts] == [10.0, 30.0]
     assert [use.text for use in one.parts[0].acts] == ["reboot host1"]
     assert [use.word.name for part in two.parts for use in part.expect] == ["nodes_online", "no_dc"]
@@ -453,7 +455,10 @@ def test_replaces(path: Path) -> None:
 def test_one_command_becomes_several(path: Path) -> None:
     one, _ = planned(path, ("run: [echo other]", "run: [a, {run: b, where: plain, exit: [0, 3]}]"))
     assert texts(one) == ["a", "b", "echo two", "echo three"]
-    assert [(c.node, c.exit) for c in one.commands[:2]] == [("host1", (0,)), ("plain", (0, 3))]
+    assert [(c.nodes, c.exit) for c in one.commands[:2]] == [
+        (("host1",), (0,)),
+        (("plain",), (0, 3)),
+    ]
     assert (one.verbatim, one.adapted) == (2, 1)
 
 
@@ -602,7 +607,7 @@ def chapter_4() -> Scenario:
 
 
 def walkthrough(platform: Platform) -> list[PlannedStep]:
-    return scenario.plan(chapter_4(), platform)
+    return plans.plan(chapter_4(), platform)
 
 
 def joined(text: str) -> str:
@@ -638,7 +643,7 @@ def test_chapter_4_is_typed_where_the_book_types_it() -> None:
 
     for step in walkthrough(CENTOS):
         for command in step.commands:
-            assert command.node == place(step.section, command), command.text
+            assert command.nodes == (place(step.section, command),), command.text
 
 
 def test_chapter_4_on_debian_deviates_with_a_reason_or_not_at_all() -> None:

@@ -1,0 +1,43 @@
+"""What each command of the command line does: calls the library and prints what came back.
+
+Here is what they share.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from lab.errors import BadInput
+
+
+class Screen(Console):
+    """rich's, which would exit with 1 by itself where the reader (head, less) is gone."""
+
+    def on_broken_pipe(self) -> None:
+        """Called while the error is handled: the command line knows what to do with it."""
+        raise
+
+
+def only(there: list[str]) -> str:
+    """The name of the only lab, for commands that were given none."""
+    if len(there) == 1:
+        return there[0]
+    if not there:
+        raise BadInput("there is no lab", hint="lab up SCENARIO makes one")
+    raise BadInput(f"say which lab: {', '.join(there)}")
+
+
+def columns(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def print_json(data: Any) -> int:
+    print(json.dumps(data, indent=2))
+    return 0

@@ -1,0 +1,110 @@
+"""`lab fault`: break something of a lab by hand, list what is broken, mend it."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import asdict
+from typing import Any, get_args, get_origin
+
+from lab import doctor as doctors
+from lab import faults
+from lab import lab as labs
+from lab.commands import Screen, columns, only, print_json
+from lab.errors import BadInput, LabError
+from lab.lab import Lab
+from lab.vocabulary import Word
+
+
+def inject_(options: argparse.Namespace) -> int:
+    """`lab fault inject`"""
+    doctors.require()
+    word = faults.load().words.get(options.fault)
+    if word is None:
+        valid = ", ".join(faults.load().words)
+        raise BadInput(f"there is no fault {options.fault!r}; faults: {valid}")
+    arguments = _arguments(word, [options.node, *options.argument])
+    with labs.held(options.name or only(labs.everything())):
+        lab = _lab(options)
+        try:
+            one = faults.inject(lab, word.name, arguments)
+        finally:
+            lab.close()
+    print(f"fault {one.number}: {one.text}")
+    print(f"lab fault heal {one.number} --name {lab.name} mends it")
+    return 0
+
+
+def list_(options: argparse.Namespace) -> int:
+    """`lab fault list`"""
+    standing = faults.standing(_lab(options))
+    if options.json:
+        return print_json([asdict(one) | {"text": one.text} for one in standing])
+    if not standing:
+        print("no fault stands")
+        return 0
+    table = columns("fault", "since", "")
+    for one in standing:
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.at))
+        table.add_row(str(one.number), since, one.text)
+    Screen(highlight=False).print(table)
+    return 0
+
+
+def heal_(options: argparse.Namespace) -> int:
+    """`lab fault heal`: those that were named, or all; the last one first."""
+    doctors.require()
+    lab = _lab(options)
+    failed: LabError | None = None
+    with labs.held(lab.name):
+        standing = faults.standing(lab)
+        known = [one.number for one in standing]
+        for number in options.number:
+            if number not in known:
+                numbers = ", ".join(map(str, known)) or "none"
+                raise BadInput(f"there is no fault {number}; faults that stand: {numbers}")
+        if not standing:
+            print("no fault stands")
+        try:
+            for one in reversed(standing):
+                if options.number and one.number not in options.number:
+                    continue
+                try:
+                    faults.heal(lab, one)
+                    print(f"healed {one.number}: {one.text}")
+                except LabError as error:  # the others are healed all the same
+                    print(error.message)
+                    failed = error
+        finally:
+            lab.close()
+    if failed:
+        raise failed
+    return 0
+
+
+def _lab(options: argparse.Namespace) -> Lab:
+    return Lab.open(options.name or only(labs.everything()))
+
+
+def _arguments(word: Word, texts: list[str]) -> dict[str, Any]:
+    """A fault's arguments from words of the command line, in their order.
+
+    A list of names is `a,b`, a list of such lists `a,b/c`.
+    """
+    fields = word.arguments.model_fields
+    takes = " ".join(name.upper() for name in list(fields)[1:]) or "nothing more"
+    if len(texts) != len(fields):
+        first = next(iter(fields)).upper()
+        raise BadInput(f"{word.name} takes: lab fault inject {first} {word.name} {takes}")
+    found: dict[str, Any] = {}
+    for (name, field), text in zip(fields.items(), texts, strict=True):
+        kind = field.annotation
+        if kind is int:
+            if not text.isdigit():
+                raise BadInput(f"{word.name}: {name} is a number, not {text!r}")
+            found[name] = int(text)
+        elif get_origin(kind) is list and get_origin(get_args(kind)[0]) is list:
+            found[name] = [part.split(",") for part in text.split("/")]
+        else:
+            found[name] = text
+    return found

@@ -1,0 +1,39 @@
+"""Commands on a lab's nodes: a shell, a command, the ssh config, faults."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from lab import doctor as doctors
+from lab import lab as labs
+from lab.commands import only
+from lab.lab import Lab
+
+
+def ssh_(options: argparse.Namespace) -> int:
+    """`lab ssh`: becomes ssh, so that the terminal is its own."""
+    doctors.require()
+    _become_ssh(options.name, options.node, [])
+    return 3
+
+
+def exec_(options: argparse.Namespace) -> int:
+    """`lab exec`: becomes ssh, so that the exit status is the command's own."""
+    doctors.require()
+    _become_ssh(options.name, options.node, [" ".join(options.argv)])
+    return 3
+
+
+def ssh_config_(options: argparse.Namespace) -> int:
+    """`lab ssh-config`"""
+    print(Lab.open(options.lab or only(labs.everything())).access.ssh_config)
+    return 0
+
+
+def _become_ssh(name: str, node: str, command: list[str]) -> None:
+    lab = Lab.open(name or only(labs.everything()))
+    lab.machine(node)  # BadInput for a node that is none
+    sys.stdout.flush()
+    os.execvp("ssh", ["ssh", "-F", str(lab.access.ssh_config), node, *command])

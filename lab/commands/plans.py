@@ -1,0 +1,144 @@
+"""Commands that need no lab: what a scenario will do, what words there are, what is missing."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from typing import Any
+
+from rich.text import Text
+
+from lab import doctor as doctors
+from lab import plan as plans
+from lab import platforms
+from lab import scenario as scenarios
+from lab.commands import Screen, print_json
+from lab.errors import BadInput
+from lab.plan import PlannedCommand
+
+
+def show_(options: argparse.Namespace) -> int:
+    """`lab show`"""
+    scenario = scenarios.load(scenarios.find(options.scenario))
+    platform = platforms.load(options.platform)
+    plan = plans.plan(scenario, platform)
+    verbatim = sum(step.verbatim for step in plan)
+    adapted = sum(step.adapted for step in plan)
+    added = sum(step.added for step in plan)
+    if options.json:
+        sections = [
+            {
+                "section": step.section,
+                "title": step.title,
+                "commands": [_command(command) for command in step.commands],
+                "actions": [use.text for part in step.parts for use in part.acts],
+                "faults": [use.text for part in step.parts for use in part.faults],
+                "before": [use.text for part in step.parts for use in part.before],
+                "expect": [use.text for part in step.parts for use in (*part.expect, *part.healed)],
+            }
+            for step in plan
+        ]
+        counts = {"verbatim": verbatim, "adapted": adapted, "added": added}
+        return print_json({"platform": platform.name, "counts": counts, "sections": sections})
+    screen = Screen(highlight=False, soft_wrap=True)
+    screen.print(f"{scenario.chapter}  {scenario.title}, on {platform.title}", style="bold")
+    for step in plan:
+        screen.print()
+        screen.print(Text(f"{step.section}  {step.title}", "bold underline"))
+        for part in step.parts:
+            for use in part.before:
+                screen.print(Text(f"  before: {use.text}", "dim"))
+            for command in part.commands:
+                _show_command(screen, command)
+            for use in part.acts:
+                screen.print(Text(f"  » {use.text}"))
+            for use in part.faults:
+                screen.print(Text(f"  fault: {use.text}", "bold"))
+            for use in part.expect:
+                screen.print(Text(f"  expect: {use.text}", "dim"))
+            for use in part.healed:
+                screen.print(Text(f"  healed: {use.text}", "dim"))
+    screen.print(f"\n{verbatim} commands of the book verbatim, {adapted} adapted, {added} added")
+    return 0
+
+
+def doctor_(options: argparse.Namespace) -> int:
+    """`lab doctor`"""
+    if options.fix:
+        doctors.fix(print)
+    findings = doctors.examine()
+    bad = [finding for finding in findings if finding.needed and not finding.ok]
+    if options.json:
+        print_json([asdict(finding) for finding in findings])
+        return 3 if bad else 0
+    for finding in findings:
+        mark = "ok  " if finding.ok else ("MISS" if finding.needed else "note")
+        print(f"{mark}  {finding.name}: {finding.seen}")
+        if not finding.ok:
+            print(f"      why it matters: {finding.why}")
+            if finding.fix:
+                print(f"      how to get it:  {finding.fix}")
+    print("this machine can run labs" if not bad else f"{len(bad)} missing; try lab doctor --fix")
+    return 3 if bad else 0
+
+
+def words_(options: argparse.Namespace) -> int:
+    """`lab words`"""
+    from lab import actions, audits, checks, faults
+
+    tables = {
+        "check": checks.load().words,
+        "action": actions.action.words,
+        "fault": faults.load().words,
+    }
+    everything = {*audits.TABLE, *(name for table in tables.values() for name in table)}
+    if options.word and options.word not in everything:
+        valid = ", ".join(sorted(everything))
+        raise BadInput(
+            f"there is no check, action, fault or audit {options.word!r}; valid: {valid}"
+        )
+    for kind, table in tables.items():
+        for word in table.values():
+            if options.word in ("", word.name):
+                takes = ", ".join(word.arguments.model_fields)
+                print(f"{kind} {word.name}: {{{takes}}}")
+                print("    " + word.about.replace("\n", "\n    ") + "\n")
+    for audit in audits.TABLE.values():
+        if options.word in ("", audit.name):
+            print(f"audit {audit.name}")
+            print("    " + audit.about.replace("\n", "\n    ") + "\n")
+    return 0
+
+
+def completion_(options: argparse.Namespace) -> int:
+    """`lab completion`"""
+    import shtab
+
+    from lab.cli import parser
+
+    print(shtab.complete(parser(), shell=options.shell))
+    return 0
+
+
+def _command(command: PlannedCommand) -> dict[str, Any]:
+    """A planned command as plain data; the book's own where it is verbatim."""
+    return {
+        "nodes": list(command.nodes),
+        "run": command.text,
+        "adapted": command.adapted,
+        "book": list(command.book),
+        "why": command.why,
+    }
+
+
+def _show_command(screen: Screen, command: PlannedCommand) -> None:
+    prompt = f"[root@{','.join(command.nodes)} ~]# "
+    mark = "adapted " if command.adapted else "        "
+    lines = (command.text or "(left out)").split("\n")
+    screen.print(Text(f"{mark}{prompt}{lines[0]}", "yellow" if command.adapted else ""))
+    for line in lines[1:]:
+        screen.print(Text(f"        {line}"))
+    if command.adapted:
+        for original in command.book:
+            screen.print(Text(f"          instead of: {original}", "dim"))
+        screen.print(Text(f"          because: {command.why}", "dim"))

@@ -1,0 +1,141 @@
+"""Faults: what can be broken on purpose, and how it is mended.
+
+A fault is a pair: a function that injects it and one that heals it. Each one that stands is
+written down in the lab's folder, before it is injected, so that it can be listed and healed by
+another process, also after `kill -9`:
+
+    <lab's folder>/faults/NUMBER.json   {"fault": …, "arguments": …, "before": …, "at": …}
+
+Healing works on a fault that was injected half, or not at all, and on one that the cluster
+has healed itself meanwhile, say by fencing the machine. It looks at what it did: `heal`
+functions return what is still broken, '' if nothing is.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab.context import Context
+from lab.errors import BadInput, CannotRun, LabError
+from lab.vocabulary import Vocabulary, Word
+
+if TYPE_CHECKING:
+    from lab.lab import Lab
+
+fault = Vocabulary("fault")
+
+
+def load() -> Vocabulary:
+    """The table with every fault in it."""
+    for module in ("process", "machine", "network"):
+        import_module(f"lab.faults.{module}")
+    return fault
+
+
+class NotHealed(LabError):
+    """A fault was to be healed, and something of it is still there."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A fault that was injected and not healed yet. `at`: seconds since the epoch.
+
+    `before`: what its healing needs to know of the time before it.
+    """
+
+    number: int
+    fault: str
+    arguments: dict[str, Any]
+    before: Any = None
+    at: float = field(default_factory=time.time)
+
+    @property
+    def word(self) -> Word:
+        """The fault's entry in the table."""
+        return load().words[self.fault]
+
+    @property
+    def text(self) -> str:
+        """It in words."""
+        return self.word.say(self.arguments)
+
+
+def inject(lab: Lab, name: str, arguments: dict[str, Any]) -> Standing:
+    """Inject a fault; BadInput for one that there is not or that the lab's nodes cannot have.
+
+    If it cannot be injected whole, what there is of it is healed again.
+    """
+    word, given = load().use({name: arguments}, lab.scenario.names)
+    same = [s for s in standing(lab) if (s.fault, s.arguments) == (name, given)]
+    if same:
+        raise CannotRun(
+            f"this fault stands already: {same[0].text}", hint=f"lab fault heal {same[0].number}"
+        )
+    before = word.remember(Context(lab), **given) if word.remember else None
+    number = max((s.number for s in standing(lab)), default=0) + 1
+    made = Standing(number, name, given, before)
+    _write(lab, made)
+    try:
+        word.function(Context(lab), **given)
+    except BaseException:
+        heal(lab, made)
+        raise
+    return made
+
+
+def heal(lab: Lab, one: Standing) -> None:
+    """Undo a fault and look whether it is gone; NotHealed says what is still there."""
+    assert one.word.heal is not None
+    remembered = {"before": one.before} if one.word.remember else {}
+    try:
+        left = one.word.heal(Context(lab), **one.arguments, **remembered)
+    except (LabError, OSError) as error:
+        left = error.message if isinstance(error, LabError) else str(error)
+    if left:
+        raise NotHealed(
+            f"the fault is not healed: {one.text}: {left}",
+            hint=f"lab fault heal {one.number} --name {lab.name} tries again",
+        )
+    _file(lab, one.number).unlink(missing_ok=True)
+
+
+def standing(lab: Lab) -> list[Standing]:
+    """Every fault of the lab that is not healed, in the order of their injection."""
+    found = []
+    for path in (lab.folder / "faults").glob("*.json"):
+        try:
+            found.append(Standing(int(path.stem), **json.loads(path.read_text())))
+        except (ValueError, TypeError) as error:
+            raise BadInput(f"{path} is damaged: {error}") from error
+    return sorted(found, key=lambda one: one.number)
+
+
+@contextmanager
+def stands(lab: Lab, name: str, **arguments: Any) -> Iterator[Standing]:
+    """The fault stands while the block runs, and is healed however the block ends."""
+    made = inject(lab, name, arguments)
+    try:
+        yield made
+    finally:
+        heal(lab, made)
+
+
+def _file(lab: Lab, number: int) -> Path:
+    return lab.folder / "faults" / f"{number}.json"
+
+
+def _write(lab: Lab, one: Standing) -> None:
+    path = _file(lab, one.number)
+    path.parent.mkdir(exist_ok=True)
+    draft = path.with_suffix(".new")
+    data = asdict(one)
+    del data["number"]
+    draft.write_text(json.dumps(data) + "\n")
+    draft.replace(path)

@@ -1,0 +1,119 @@
+"""Faults of the network. The way in of the harness is another one: it stays."""
+
+from __future__ import annotations
+
+import re
+
+from lab.context import Context
+from lab.errors import BadInput, CannotRun, CommandFailed
+from lab.faults import fault
+from lab.faults.machine import machines_only
+from lab.vocabulary import Node
+
+
+def _plug(context: Context, node: str) -> str:
+    context.lab.provider.cable(context.lab.name, node, plugged=True)
+    plugged = context.lab.provider.wiring(context.lab.name)[node].plugged
+    return "" if plugged else "the cable is still out"
+
+
+@fault("the network cable of {node} is pulled", heal=_plug)
+def cut(context: Context, node: Node) -> None:
+    """The machine's link is down, at the switch: outside the machine, and known to it."""
+    machines_only(context, node)
+    context.lab.provider.cable(context.lab.name, node, plugged=False)
+
+
+def _join(context: Context, groups: list[list[str]]) -> str:  # noqa: ARG001
+    provider, lab = context.lab.provider, context.lab.name
+    provider.partition(lab, [])
+    apart = [node for node, wire in provider.wiring(lab).items() if wire.group]
+    return f"still apart: {', '.join(apart)}" if apart else ""
+
+
+@fault("the network is partitioned: {groups}", heal=_join)
+def partition(context: Context, groups: list[list[Node]]) -> None:
+    """Machines of one group reach each other and nobody in another group; links stay up.
+
+    Who is in no group reaches everybody, and so do the BMCs: they have a network of their own
+    in a real data centre.
+    """
+    nodes = [node for group in groups for node in group]
+    machines_only(context, *nodes)
+    if len(groups) < 2 or not all(groups) or len(set(nodes)) < len(nodes):
+        raise BadInput("partition: two groups or more, none empty, and a node in one of them only")
+    if any(wire.group for wire in context.lab.provider.wiring(context.lab.name).values()):
+        raise CannotRun("the network is partitioned already", hint="lab fault heal joins it")
+    context.lab.provider.partition(context.lab.name, groups)
+
+
+def _table(port: str) -> tuple[str, str, str]:
+    """The nftables table of a blocked port, its protocol, its number."""
+    match = re.fullmatch(r"(\d{1,5})/(tcp|udp)", port)
+    if not match or not 0 < int(match[1]) < 65536:
+        raise BadInput(f"{port!r} is not a port: write 3121/tcp or 5405/udp")
+    return f"inet lab_block_{match[2]}_{match[1]}", match[2], match[1]
+
+
+def _unblock(context: Context, node: str, port: str) -> str:
+    # Also where the machine was fenced meanwhile: the rule may be one of its network's.
+    context.lab.power_on(node)
+    table, _, _ = _table(port)
+    machine = context.machine(node)
+    machine.run(f"nft delete table {table}")
+    left = machine.run("nft list tables", check=True).stdout
+    return f"the table {table} is still there" if f"table {table}\n" in left else ""
+
+
+@fault("port {port} of {node} is blocked", heal=_unblock)
+def block_port(context: Context, node: Node, port: str) -> None:
+    """What arrives for that port (`3121/tcp`) is dropped, also of connections that stand."""
+    table, protocol, number = _table(port)
+    rules = (
+        f"add table {table}\n"
+        f"add chain {table} input {{ type filter hook input priority -400; }}\n"
+        f"add rule {table} input {protocol} dport {number} counter drop\n"
+    )
+    context.machine(node).run("nft -f -", stdin=rules, check=True)
+
+
+def _device(context: Context, node: str) -> str:
+    address = context.lab.address(node)
+    line = f"ip -o -4 address show to {address}/32"
+    return context.machine(node).run(line, check=True).stdout.split()[1]
+
+
+def _netem(context: Context, node: str, how: str) -> None:
+    device = _device(context, node)
+    try:
+        context.machine(node).run(f"tc qdisc replace dev {device} root netem {how}", check=True)
+    except CommandFailed as error:
+        if "qdisc kind is unknown" not in error.output:
+            raise
+        raise CannotRun(
+            f"the kernel that {node} runs on has no netem (sch_netem): no delay and no loss here",
+            hint="the other faults of the network need nothing: cut, partition, block_port",
+        ) from error
+
+
+def _no_netem(context: Context, node: str, **_how: object) -> str:
+    context.lab.power_on(node)
+    machine, device = context.machine(node), _device(context, node)
+    if "netem" in machine.run(f"tc qdisc show dev {device}", check=True).stdout:
+        machine.run(f"tc qdisc del dev {device} root", check=True)
+    left = machine.run(f"tc qdisc show dev {device}", check=True).stdout
+    return f"{device} still has netem" if "netem" in left else ""
+
+
+@fault("what {node} sends is delayed by {milliseconds} ms", heal=_no_netem)
+def delay(context: Context, node: Node, milliseconds: int) -> None:
+    """Each packet that the node sends leaves that much later (netem)."""
+    _netem(context, node, f"delay {milliseconds}ms")
+
+
+@fault("{percent} % of what {node} sends is lost", heal=_no_netem)
+def loss(context: Context, node: Node, percent: int) -> None:
+    """That share of the packets that the node sends does not leave it (netem)."""
+    if not 0 < percent <= 100:
+        raise BadInput(f"loss: percent is from 1 to 100, not {percent}")
+    _netem(context, node, f"loss {percent}%")

@@ -1,0 +1,70 @@
+"""Faults of a process on a node."""
+
+from __future__ import annotations
+
+import shlex
+
+from lab.context import Context
+from lab.deadline import Deadline, wait_for
+from lab.errors import CommandFailed
+from lab.faults import fault
+from lab.vocabulary import Node
+
+SOON = 15.0  # seconds for what a signal or a service's start brings about
+
+
+def _signal(context: Context, node: str, process: str, name: str) -> None:
+    done = context.machine(node).run(f"pids=$(pidof {shlex.quote(process)}) && kill -{name} $pids")
+    if done.exit:
+        raise CommandFailed(f"{process} does not run on {node}")
+
+
+def _has_power(context: Context, node: str) -> bool:
+    host = context.lab.scenario.guests[node].host if node in context.lab.scenario.guests else node
+    return context.lab.provider.running(context.lab.name).get(host, False)
+
+
+def _continue(context: Context, node: str, process: str) -> str:
+    if not _has_power(context, node):
+        return ""  # the process died with its machine
+    name = shlex.quote(process)
+    machine = context.machine(node)
+    machine.run(f"pids=$(pidof {name}) && kill -CONT $pids")
+
+    def stopped() -> str:
+        line = f"pids=$(pidof {name}) || exit 0; ps -o pid=,stat= -p $(echo $pids | tr ' ' ,)"
+        rows = [row.split() for row in machine.run(line, check=True).stdout.splitlines()]
+        still = [pid for pid, state in rows if state.startswith("T")]
+        return f"{process} ({', '.join(still)}) is still stopped" if still else ""
+
+    return wait_for(stopped, lambda seen: not seen, Deadline(SOON))
+
+
+@fault("{process} on {node} is frozen", heal=_continue)
+def freeze(context: Context, node: Node, process: str) -> None:
+    """Every process of that name stops where it is (SIGSTOP), its sockets stay open."""
+    _signal(context, node, process, "STOP")
+
+
+def _unit(context: Context, node: str, process: str) -> str:
+    line = f"pid=$(pidof {shlex.quote(process)}) && ps -o unit= -p ${{pid%% *}}"
+    return context.machine(node).run(line, check=True).stdout.strip()
+
+
+def _start(context: Context, node: str, process: str, before: str) -> str:
+    if not _has_power(context, node):
+        return f"{node} has no power"
+    machine = context.machine(node)
+    if not before.endswith(".service"):
+        return ""  # nobody's service: whoever started it decides whether it is started again
+    machine.run(f"systemctl start {shlex.quote(before)}", check=True, within=60)
+    runs = wait_for(
+        lambda: machine.run(f"pidof {shlex.quote(process)}").exit == 0, bool, Deadline(SOON)
+    )
+    return "" if runs else f"{process} does not run"
+
+
+@fault("{process} on {node} is killed", remember=_unit, heal=_start)
+def kill(context: Context, node: Node, process: str) -> None:
+    """Every process of that name is killed (SIGKILL). Healing starts its service again."""
+    _signal(context, node, process, "KILL")

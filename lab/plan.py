@@ -1,0 +1,175 @@
+"""From a scenario to a plan for one platform.
+
+A plan says of every command where it is typed, whether it is the book's own, and if not,
+why. It is made without running anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from lab import actions, checks, faults
+from lab.condition import holds
+from lab.errors import BadInput
+from lab.model import Adaptation, Announcement, Command, Part, Platform, Scenario, Step
+from lab.vocabulary import Vocabulary, Word
+
+
+@dataclass(frozen=True)
+class PlannedCommand:
+    """A command as it will be typed, on each of `nodes` at the same time.
+
+    `book`: the book's commands that it stands for.
+    """
+
+    nodes: tuple[str, ...]
+    text: str
+    exit: tuple[int, ...]
+    secret: str
+    adapted: bool
+    book: tuple[str, ...]
+    why: str
+
+    @property
+    def omitted(self) -> bool:
+        """The book's command is left out on this platform."""
+        return not self.text
+
+
+@dataclass(frozen=True)
+class Use:
+    """A check or an action with its arguments."""
+
+    word: Word
+    arguments: dict[str, Any]
+
+    @property
+    def text(self) -> str:
+        """It in words."""
+        return self.word.say(self.arguments)
+
+
+@dataclass(frozen=True)
+class PlannedPart:
+    """As model.Part, ready to be run. `book`: how many commands the book has here."""
+
+    book: int
+    before: tuple[Use, ...]
+    commands: tuple[PlannedCommand, ...]
+    acts: tuple[Use, ...]
+    expect: tuple[Use, ...]
+    within: float
+    faults: tuple[Use, ...] = ()
+    healed: tuple[Use, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """A section, ready to be run."""
+
+    section: str
+    title: str
+    parts: tuple[PlannedPart, ...]
+    announce: Announcement = field(default_factory=Announcement)
+
+    @property
+    def commands(self) -> list[PlannedCommand]:
+        """Every command of the section."""
+        return [command for part in self.parts for command in part.commands]
+
+    @property
+    def verbatim(self) -> int:
+        """How many of the book's commands are typed as the book prints them."""
+        return sum(not command.adapted for command in self.commands)
+
+    @property
+    def adapted(self) -> int:
+        """How many of the book's commands are typed otherwise, or not at all."""
+        return sum(part.book for part in self.parts) - self.verbatim
+
+    @property
+    def added(self) -> int:
+        """How many commands are typed beside the book's."""
+        return sum(command.adapted and not command.book for command in self.commands)
+
+
+def plan(scenario: Scenario, platform: Platform) -> list[PlannedStep]:
+    """What running the scenario on the platform will do, section by section."""
+    return [
+        PlannedStep(
+            step.section,
+            step.title,
+            tuple(_part(p, step, scenario, platform) for p in (step.parts or [step])),
+            step.announce,
+        )
+        for step in scenario.steps
+    ]
+
+
+def _part(part: Part, step: Step, scenario: Scenario, platform: Platform) -> PlannedPart:
+    def uses(vocabulary: Vocabulary, entries: list[dict[str, Any]]) -> tuple[Use, ...]:
+        made = []
+        for entry in entries:
+            word, given = vocabulary.use(entry, scenario.names)
+            made.append(Use(word, given if isinstance(given, dict) else {}))
+        return tuple(made)
+
+    try:
+        commands = tuple(_commands(part, part.where or step.where, platform))
+    except ValueError as error:
+        raise BadInput(f"section {step.section}, adapt: {error}") from error
+    table = checks.load()
+    return PlannedPart(
+        book=len(part.book),
+        before=uses(table, part.before),
+        commands=commands,
+        acts=uses(actions.action, part.act),
+        faults=uses(faults.load(), part.fault),
+        expect=uses(table, part.expect),
+        healed=uses(table, part.healed),
+        within=part.within,
+    )
+
+
+def _commands(part: Part, where: list[str], platform: Platform) -> Iterator[PlannedCommand]:
+    """The book's commands, with the adaptations that this platform needs."""
+    apply = [a for a in part.adapt if holds(a.when, platform)]
+    for number, command in enumerate(part.book, start=1):
+        yield from _added(apply, "before", number, where)
+        found = [a for a in apply if a.replaces is not None and number in a.numbers]
+        if len(found) > 1:
+            conditions = " and by ".join(repr(a.when) for a in found)
+            raise ValueError(f"command {number} is replaced by {conditions} on {platform.name}")
+        replacing = found[0] if found else None
+        if replacing is None:
+            yield _planned(command, where, adapted=False, book=(command.run,))
+        elif number == replacing.numbers[0]:
+            book = tuple(part.book[n - 1].run for n in replacing.numbers)
+            for new in replacing.run or [Command(run="")]:
+                yield _planned(new, where, adapted=True, book=book, why=replacing.why)
+        yield from _added(apply, "after", number, where)
+
+
+def _added(
+    apply: list[Adaptation], place: str, number: int, where: list[str]
+) -> Iterator[PlannedCommand]:
+    for adaptation in apply:
+        if getattr(adaptation, place) == number:
+            for new in adaptation.run:
+                yield _planned(new, where, adapted=True, why=adaptation.why)
+
+
+def _planned(
+    command: Command, where: list[str], *, adapted: bool, book: tuple[str, ...] = (), why: str = ""
+) -> PlannedCommand:
+    return PlannedCommand(
+        nodes=tuple(command.where or where),
+        text=command.run,
+        exit=command.exit,
+        secret=command.stdin or "",
+        adapted=adapted,
+        book=book,
+        why=" ".join(why.split()),
+    )
