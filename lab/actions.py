@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from lab.context import Context
 from lab.errors import CommandFailed
 from lab.model import Secret
@@ -61,6 +63,17 @@ def run(
             output=done.output,
         )
     return f"on {node}: {command}"
+
+
+@action("install {debian} on {nodes}")
+def install(context: Context, nodes: list[Node], debian: list[str], redhat: list[str]) -> str:
+    """Install packages that the book does not name, each family's own."""
+    family = context.lab.platform.family
+    packages = shlex.join(debian if family == "debian" else redhat)
+    tool = "apt-get" if family == "debian" else "yum"
+    for node in nodes:
+        context.machine(node).run(f"{tool} install -y {packages}", within=300, check=True)
+    return f"installed {packages} on {', '.join(nodes)}"
 
 
 @action("{node} gets power")

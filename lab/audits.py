@@ -16,7 +16,12 @@ from typing import Literal
 from lab.checks import Seen
 from lab.cib import difference
 from lab.errors import LabError
-from lab.placement import misplaced_group, misplaced_pair, unmanaged
+from lab.placement import (
+    broken_colocations,
+    broken_groups,
+    unjudged_colocations,
+    unjudged_groups,
+)
 from lab.scene import CannotLook, Failure, Scene, failure
 from lab.status import ClusterStatus
 from lab.survey import Survey
@@ -27,9 +32,7 @@ Function = Callable[[Scene], Seen]
 
 @dataclass(frozen=True)
 class Finding:
-    """What an audit found. `sentence` says what must be true, `seen` is each violation, or
-    what was looked at, in words.
-    """
+    """`sentence` says what must be true, `seen` each violation, or what was looked at."""
 
     audit: str
     sentence: str
@@ -201,21 +204,9 @@ _PROMOTABLE = ("Promoted", "Unpromoted", "Master", "Slave")
 @audit("groups are together and in order")
 def groups(scene: Scene) -> Seen:
     """A group's members are on one node, and none runs where an earlier one does not."""
-
-    def violations(survey: Survey, view: ClusterStatus) -> Iterable[str]:
-        for group in survey.configuration.groups:
-            if not unmanaged(view, *group.members):
-                yield from misplaced_group(group, view)
-
-    def unjudged(survey: Survey, view: ClusterStatus) -> Iterable[str]:
-        yield from survey.configuration.loose_groups
-        for group in survey.configuration.groups:
-            if unmanaged(view, *group.members):
-                yield f"{group.id} (unmanaged)"
-
     found = {g.id for survey, _ in scene.views.values() for g in survey.configuration.groups}
     looked = ", ".join(sorted(found)) or "no groups"
-    return _seen(scene.told(violations), looked, scene.told(unjudged))
+    return _seen(scene.told(broken_groups), looked, scene.told(unjudged_groups))
 
 
 @audit("mandatory colocations hold")
@@ -224,21 +215,9 @@ def colocations(scene: Scene) -> Seen:
 
     Of resource sets it is judged where the members are, not which of them needs which.
     """
-
-    def violations(survey: Survey, view: ClusterStatus) -> Iterable[str]:
-        for one in survey.configuration.colocations:
-            if not unmanaged(view, one.dependent.primitive, one.primary.primitive):
-                yield from misplaced_pair(one, survey, view)
-
-    def unjudged(survey: Survey, view: ClusterStatus) -> Iterable[str]:
-        yield from survey.configuration.unread
-        for one in survey.configuration.colocations:
-            if unmanaged(view, one.dependent.primitive, one.primary.primitive):
-                yield f"{one.id} (unmanaged)"
-
     found = {c.id for survey, _ in scene.views.values() for c in survey.configuration.colocations}
     looked = ", ".join(sorted(found)) or "none mandatory"
-    return _seen(scene.told(violations), looked, scene.told(unjudged))
+    return _seen(scene.told(broken_colocations), looked, scene.told(unjudged_colocations))
 
 
 @audit("every node is online, or as announced")
@@ -300,11 +279,21 @@ def cores(scene: Scene) -> Seen:
     """No core file is on a node that was not there, with that size and time, before."""
     found = [(node, core) for node, survey in scene.surveys.items() for core in survey.cores]
     wrong = [f"{node}: {core}" for node, core in found if (node, core) not in scene.known_cores]
-    return _seen(wrong, f"{len(found)} known" if found else f"none on {', '.join(scene.surveys)}")
+    read, unread = _read(scene)
+    return _seen(wrong, f"{f'{len(found)} known' if found else 'none'} on {read}", unread)
 
 
 @audit("no daemon of the cluster crashed", of_cluster=False)
 def crashes(scene: Scene) -> Seen:
     """No node's journal says that one ended by a fault of its own. To be killed is no crash."""
     wrong = [f"{node}: {line}" for node, s in scene.surveys.items() for line in s.crashes]
-    return _seen(wrong, f"journal of {', '.join(scene.surveys)}")
+    read, unread = _read(scene)
+    return _seen(wrong, f"journal of {read}", unread)
+
+
+def _read(scene: Scene) -> tuple[str, list[str]]:
+    """The nodes that could be looked at, in words, and those that could not."""
+    good = [node for node, survey in scene.surveys.items() if not survey.problem]
+    if scene.surveys and not good:
+        raise CannotLook("no node could be surveyed")
+    return ", ".join(good) or "no node", [n for n in scene.surveys if n not in good]

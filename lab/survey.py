@@ -153,18 +153,18 @@ def made(node: str, parts: dict[str, tuple[str, int]], crashes: tuple[str, ...])
         problem = f"no answer within {_EACH} s: {', '.join(late)}"
     elif code := parts["journal"][1]:
         problem = f"its journal could not be read: journalctl ended with exit status {code}"
-    text = parts.get("status", ("", 0))[0].strip()
-    own, code = parts.get("cib", ("", 0))
+    text, failed = parts.get("status", ("", 1))
+    own, no_cib = parts.get("cib", ("", 1))
+    seen = None
     try:
-        seen = status.parse(text)
-    except NoStatus:
-        # Most often: the cluster does not run there.
-        return Survey(node, cores=_cores(parts), crashes=crashes, problem=problem)
+        seen = status.parse(text.strip())
+    except NoStatus as error:  # most often, the cluster does not run there, and its tool says so
+        problem = problem or ("" if failed else error.message)
     return Survey(
         node=node,
         status=seen,
-        cib="" if code else own.strip(),
-        promoted=_promoted(text),
+        cib=own.strip() if seen and not no_cib else "",
+        promoted=_promoted(text.strip()) if seen else frozenset(),
         cores=_cores(parts),
         crashes=crashes,
         problem=problem,

@@ -168,28 +168,47 @@ def remote_online(context: Context, remote: Node, host: Node | None = None) -> S
     )
 
 
-@check("guest node {guest} is lost")
-def guest_lost(context: Context, guest: Node) -> Seen:
-    """The cluster does not count it as online (any more)."""
-    node: NodeStatus | None = context.status().nodes.get(guest)
-    return Seen(node is None or not node.online, node.text if node else "not listed")
+@check("node {node} is lost")
+def node_lost(context: Context, node: Node) -> Seen:
+    """The cluster does not count it as online (any more), of whatever kind it is."""
+    found: NodeStatus | None = context.status().nodes.get(node)
+    return Seen(found is None or not found.online, found.text if found else "not listed")
 
 
-@check("resource {resource} is started on {node}")
-def resource_started(context: Context, resource: str, node: Node) -> Seen:
-    """The primitive is active there, only there, and not failed."""
+@check("node {node} is {state}")
+def node_state(context: Context, node: Node, state: str) -> Seen:
+    """Its state in words: "online", "offline unclean" … or "absent": the cluster has no such node."""
+    found = context.status().nodes.get(node)
+    text = found.text if found else "absent"
+    return Seen(text == state, text)
+
+
+@check(lambda resource, node: f"resource {resource} is started" + (f" on {node}" if node else ""))
+def resource_started(context: Context, resource: str, node: Node | None = None) -> Seen:
+    """The primitive is active there (or where the cluster likes), only there, and not failed."""
     found = context.status().resources.get(resource)
     if found is None:
         return Seen(False, "no such resource")
-    ok = found.role == "Started" and found.nodes == (node,) and not found.failed
-    return Seen(ok, found.text, hint=f"lab exec {node} -- crm_mon -1rf")
+    there = found.nodes == (node,) if node else len(found.nodes) == 1
+    ok = found.role == "Started" and there and not found.failed
+    return Seen(ok, found.text, hint="lab status, or crm_mon -1rf on a node")
 
 
-@check("resource {resource} is stopped")
-def resource_stopped(context: Context, resource: str) -> Seen:
-    """The primitive is active nowhere."""
+@check("resource {resource} is in role {role}")
+def resource_role(context: Context, resource: str, role: str) -> Seen:
+    """The primitive's role in crm_mon's words: Stopped, Starting, Started …"""
     found = context.status().resources.get(resource)
-    return Seen(found is not None and not found.nodes, found.text if found else "no such resource")
+    return Seen(found is not None and found.role == role, found.text if found else "absent")
+
+
+@check("{resources} are on one node")
+def resources_together(context: Context, resources: list[str]) -> Seen:
+    """Each primitive is started, all of them on the same node."""
+    status = context.status()
+    found = {r: status.resources.get(r) for r in resources}
+    places = {s.nodes if s and s.role == "Started" else () for s in found.values()}
+    text = ", ".join(f"{r} {s.text if s else 'absent'}" for r, s in found.items())
+    return Seen(len(places) == 1 and len(places.pop()) == 1, text)
 
 
 @check("{resources} are started, some on each of {nodes}")
@@ -213,13 +232,7 @@ def dummies_real(context: Context, resources: list[str]) -> Seen:
     """
     status = context.status()
     wrong, places = [], []
-    holders: dict[str, set[str]] = {resource: set() for resource in resources}
-    for node in status.nodes:
-        listing = context.machine(node).run("find /run -maxdepth 2 -name 'Dummy-*.state'")
-        for path in listing.stdout.split():
-            name = path.rpartition("/")[2].removeprefix("Dummy-").removesuffix(".state")
-            if name in holders:
-                holders[name].add(node)
+    holders = _holders(context, resources, list(status.nodes))
     for resource in resources:
         found = status.resources.get(resource)
         said = set(found.nodes) if found else set()
@@ -227,6 +240,27 @@ def dummies_real(context: Context, resources: list[str]) -> Seen:
         if said != holders[resource] or len(said) != 1:
             wrong.append(f"{resource}: cluster says {sorted(said)}, file on {holders[resource]}")
     return Seen(not wrong, "; ".join(wrong) or ", ".join(places))
+
+
+@check("{resource} really runs on {nodes}")
+def really_runs(context: Context, resource: str, nodes: list[Node]) -> Seen:
+    """The state file of that ocf:pacemaker:Dummy is on these nodes' machines, and on no other,
+    whatever the cluster says.
+    """
+    holders = _holders(context, [resource], context.lab.scenario.names)[resource]
+    return Seen(holders == set(nodes), ", ".join(sorted(holders)) or "nowhere")
+
+
+def _holders(context: Context, resources: list[str], nodes: list[str]) -> dict[str, set[str]]:
+    """On which machines each dummy's state file is."""
+    holders: dict[str, set[str]] = {resource: set() for resource in resources}
+    for node in nodes:
+        listing = context.machine(node).run("find /run -maxdepth 2 -name 'Dummy-*.state'")
+        for path in listing.stdout.split():
+            name = path.rpartition("/")[2].removeprefix("Dummy-").removesuffix(".state")
+            if name in holders:
+                holders[name].add(node)
+    return holders
 
 
 @check("a failed {operation} of {resource} is recorded")

@@ -1,10 +1,84 @@
-"""Fencing and recovery: what a section's faults led to, in which order and when."""
+"""Fencing and recovery: who took whose power away, and what a fault led to, when."""
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
+from typing import Any
+
+from lab import bmc
 from lab.checks import Seen, check
 from lab.context import Context
 from lab.recovery import PHASES
+from lab.vocabulary import Node
+
+
+def _entries(context: Context, node: str) -> list[dict[str, Any]]:
+    return [entry for entry in bmc.log(context.lab) if entry.get("node") == node]
+
+
+def _switched(context: Context, node: str, since: int) -> list[tuple[str, str]]:
+    """What the machine's BMC did to its power, each with the name of who asked."""
+    names = {context.lab.address(name): name for name in context.lab.scenario.names}
+    return [
+        (entry["action"], names.get(entry["from"], entry["from"]))
+        for entry in _entries(context, node)[since:]
+        if entry["action"] in ("on", "off", "reset") and not entry["problem"]
+    ]
+
+
+@check("{node} was fenced", remember=lambda c, node, **_: len(_entries(c, node)))
+def fenced(context: Context, node: Node, by: Node | None = None, *, before: int) -> Seen:
+    """Its BMC was told to take its power away and to give it back, and did, since the section's
+    commands; by a cluster node, or by that very one.
+    """
+    done = _switched(context, node, before)
+    deeds = [deed for deed, _ in done]
+    whole = "reset" in deeds or ("off" in deeds and "on" in deeds[deeds.index("off") :])
+    able = [by] if by else context.lab.scenario.cluster_nodes
+    text = ", ".join(f"{deed} by {who}" for deed, who in done)
+    return Seen(whole and all(who in able for _, who in done), text or "its BMC did nothing")
+
+
+@check("{node} was not fenced", remember=lambda c, node: len(_entries(c, node)))
+def not_fenced(context: Context, node: Node, *, before: int) -> Seen:
+    """Its BMC did nothing to its power since the section's commands."""
+    done = _switched(context, node, before)
+    return Seen(not done, ", ".join(f"{deed} by {who}" for deed, who in done) or "nothing")
+
+
+@check("the BMC of {node} refused a login", remember=lambda c, node: len(_entries(c, node)))
+def login_refused(context: Context, node: Node, *, before: int) -> Seen:
+    """Somebody came with a wrong user or password since the section's commands."""
+    found = [e for e in _entries(context, node)[before:] if e["action"] == "refused login"]
+    return Seen(bool(found), f"refused {len(found)}: {found[-1]['problem']}" if found else "none")
+
+
+@check("the cluster says that fencing {node} failed")
+def fencing_failed(context: Context, node: Node) -> Seen:
+    """Its fencing history (`stonith_admin --history`) has a failed action against the node."""
+    line = f"stonith_admin --history {node} --output-as=xml"
+    done = context.asked().run(line)
+    found = [
+        event.get("status", "")
+        for event in ET.fromstring(done.stdout).iter("fence_event")
+        if event.get("target") == node
+    ]
+    return Seen("failed" in found, ", ".join(found) or "no event")
+
+
+@check("no BMC was ever asked by {node}")
+def asked_no_bmc(context: Context, node: Node) -> Seen:
+    """No BMC's log has an entry with the node's address."""
+    address = context.lab.address(node)
+    asked = [entry for entry in bmc.log(context.lab) if entry.get("from") == address]
+    return Seen(not asked, f"asked {len(asked)} times" if asked else "never")
+
+
+@check("{node} was not restarted", remember=lambda c, node: c.lab.boot(node))
+def not_rebooted(context: Context, node: Node, *, before: str) -> Seen:
+    """Its PID 1 is the same as before the section, and it has power."""
+    now = context.lab.boot(node)
+    return Seen(bool(now) and now == before, "same boot" if now == before else "another boot")
 
 
 @check("the recovery shows: {phases}")

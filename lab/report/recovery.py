@@ -15,7 +15,7 @@ from lab.report.history import History, Section
 _BEFORE = 0.08  # how much of the picture shows the time before the fault
 _AFTER = 0.05  # … and after the last mark
 _FAR = 2.0  # a healing that comes so many times later than all else is not drawn to scale
-_SAME = 0.001  # seconds; Recovered.began may be a copy of the fault's `at`
+_SAME = 0.001  # seconds; a fault's own `at` as Recovered.began is in its time, too
 
 MarkKind = Literal["fault", "phase", "healed", "other"]
 

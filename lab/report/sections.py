@@ -12,11 +12,13 @@ from lab.report.markup import Html, joined, tag
 from lab.report.recovery import Recovery
 from lab.report.text import (
     WORDS,
+    Failure,
     duration,
     exit_status,
     lines_of,
     notes,
     one_line,
+    plain,
     power,
     time_line,
     typed,
@@ -68,10 +70,18 @@ def _problem(told: Section) -> Iterable[Html]:
         _facts({"expected": one.expected, "seen": one.seen, "hint": one.hint})
         for one in told.failures
     ]
-    if not any(one.expected in told.problem for one in told.failures):
+    if not any(_tells(one, told.problem) for one in told.failures):
         facts.insert(0, _facts({"why": told.problem}))
     facts += [_facts({"evidence": folder}) for folder in told.evidence]
     yield tag("div", *facts, class_=f"problem {told.outcome.replace(' ', '-')}")
+
+
+def _tells(failure: Failure, problem: str) -> bool:
+    """Whether the section's problem is this failure in other words."""
+    subject = failure.expected
+    if "`" in subject:  # a command: the problem names it too
+        subject = subject[subject.index("`") : subject.rindex("`") + 1]
+    return subject in plain(problem)
 
 
 def _facts(facts: dict[str, str]) -> Html:

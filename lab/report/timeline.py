@@ -99,7 +99,7 @@ def _scale(recovery: Recovery, marks: list[Mark], layout: Layout) -> Scale:
     left = 1.0 if layout.above else letters * SIZE * MONO + 14
     # Labels stand right of their lines: the last ones need room there.
     span = recovery.end - recovery.begin
-    right = layout.width - 1
+    right = layout.width - SIZE  # half of the last tick's number stands beyond it
     for mark in marks:
         part = (min(mark.at, recovery.end) - recovery.begin) / span
         right = min(right, left + (layout.width - left - _room(mark, recovery, layout)) / part)
@@ -153,10 +153,10 @@ def _has_power(row: Row) -> bool:
 def _axis(
     recovery: Recovery, scale: Scale, ticks: int, top: float, bottom: float
 ) -> Iterator[Html]:
-    """Lines and seconds at round moments."""
+    """Lines and seconds at round moments from the fault on."""
     span = recovery.end - recovery.begin
     step = next((one for one in _STEPS if span / one <= ticks), span / ticks)
-    number = -int(-recovery.begin / step)
+    number = 0
     while (at := number * step) <= recovery.end:
         x = scale.x(at)
         yield tag("path", class_="grid", d=f"M{x:.2f},{top:.2f} V{bottom + 3:.2f}")

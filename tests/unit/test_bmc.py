@@ -454,12 +454,13 @@ class Heard:
 
     def __init__(self) -> None:
         self.refusals: list[tuple[str, str, str]] = []
+        self.defects: list[BaseException] = []
 
     def refused(self, node: str, asker: str, why: str) -> None:
         self.refusals.append((node, asker, why))
 
     def defect(self, error: BaseException) -> None:
-        raise error
+        self.defects.append(error)
 
 
 class Peer:
@@ -498,6 +499,7 @@ class Peer:
 def peer() -> Iterator[Peer]:
     made = Peer()
     yield made
+    assert made.heard.defects == []
     made.bmc.serversocket.close()
     made.socket.close()
 
@@ -510,6 +512,17 @@ def test_wrong_password_is_noticed_and_said(peer: Peer, said: tuple[int, bytes])
     answer = peer.send(RAKP3, bytes([9, code, 0, 0]) + peer.number + proof)
     assert answer[1] == 0x0F
     assert peer.heard.refusals == [("node1", "127.0.0.1", "wrong password")]
+
+
+def test_packet_out_of_order_is_heard_of_and_ends_nothing(peer: Peer) -> None:
+    peer.open()
+    peer.socket.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        peer.send(RAKP3, bytes([9, 0, 0, 0]) + peer.number + b"w" * 20)
+    peer.socket.settimeout(5)
+    assert [type(error) for error in peer.heard.defects] == [AttributeError]
+    peer.heard.defects.clear()
+    assert peer.first(b"lab")[1] == 0
 
 
 def test_unknown_user_is_noticed_and_said(peer: Peer) -> None:

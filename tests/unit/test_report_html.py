@@ -128,6 +128,17 @@ def test_the_reason_of_a_failure_without_a_check_is_told() -> None:
     assert text(root.find(".//h1")).startswith("ERROR")
 
 
+def test_a_failed_command_is_told_once() -> None:
+    said = "on node1, `false` ended with exit status 1, not 0"
+    root = page(
+        *typed(BEGAN + 2, S, ["node1"], "false", output="no\n", exit=1),
+        ended(BEGAN + 3, S, "t", verdict="failed", problem=said),
+    )
+    assert text(by_class(root, "problem")[0]) == (
+        "expected exit status 0 of `false` on node1 seen exit status 1 (expected 0) no"
+    )
+
+
 def test_nothing_of_an_event_becomes_markup() -> None:
     evil = "</pre><script>alert(1)</script>&amp;\"'\x1b[31mred\x1b[0m\x00\x08\udcff\x9b"
     values: dict[str, Any] = {"what": evil, "seen": evil, "hint": evil}
@@ -232,6 +243,13 @@ def test_a_run_that_broke_off_says_so() -> None:
     section = by_id(root, "section-5.6")
     assert "broke off" in text(by_class(section, "problem")[0])
     assert section.findall("details")[-1].get("open") == "open"
+
+
+def test_a_run_that_broke_off_between_sections_did_not_pass() -> None:
+    done = ended(BEGAN + 3, S, "t")
+    root = page(done, replace(done, section="5.2"))
+    assert text(root.find(".//h1")).startswith("BROKE OFF")
+    assert "2 passed" in text(root.find(".//header"))
 
 
 def test_a_command_that_broke_off_says_so() -> None:

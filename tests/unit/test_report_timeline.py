@@ -178,6 +178,16 @@ def test_a_resource_on_two_nodes_shows_both() -> None:
     assert bar.text == "remote1 node2"
 
 
+def test_a_node_that_the_cluster_forgot_for_a_while_has_a_gap() -> None:
+    without = state(BEGAN + 52, S)
+    del without.nodes["remote1"]
+    again = [state(BEGAN + 55, S), state(BEGAN + 56, S)]
+    fault = e.FaultInjected(at=BEGAN + 50, section=S, number=1, text="x")
+    [recovery] = found([state(BEGAN + 1, S), fault, without, *again])
+    remote1 = next(row for row in recovery.nodes if row.name == "remote1")
+    assert [(max(0, one.begin), min(6, one.end)) for one in remote1.stretches] == [(0, 2), (5, 6)]
+
+
 @LAYOUTS
 def test_power_is_marked_on_the_node_s_row(layout: Layout) -> None:
     svg = drawn(found(happened())[0], layout)

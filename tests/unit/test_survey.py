@@ -1,0 +1,322 @@
+"""A node's survey: its script run by a real shell, its answer read, the journal read on."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from lab import platforms
+from lab.errors import CommandTimeout, Unreachable
+from lab.lab import Lab
+from lab.machine import Result
+from lab.status import COMMAND, OLD_COMMAND
+from lab.survey import Surveyor, journal, made, split
+
+DATA = Path(__file__).parent / "data"
+CRM_MON = (DATA / "audits" / "settled-node1-crm_mon.xml").read_text()
+CIB = (DATA / "audits" / "settled-node1-cib.xml").read_text()
+JOURNAL = (DATA / "audits" / "journal.jsonl").read_text()
+CRASHES = [
+    "2026-11-22T23:34:40.970+00:00 pacemakerd: "
+    "error: pacemaker-attrd[6881] terminated with signal 11 (Segmentation fault)",
+    "2026-11-22T23:47:57.756+00:00 pacemakerd: "
+    "error: pacemaker-controld[4653] terminated with signal 6 (Aborted)",
+    "2026-11-22T23:34:44.566+00:00 systemd: "
+    "pacemaker_remote.service: Main process exited, code=killed, status=11/SEGV",
+]
+NOT_CONNECTED = (DATA / "crm_mon-2.1.5-not-connected.xml").read_text()
+
+
+# -- the journal ----------------------------------------------------------------------------
+
+
+def entry(who: str, what: str, cursor: str = "c1") -> str:
+    keys = {"__CURSOR": cursor, "__REALTIME_TIMESTAMP": "1795390480970405"}
+    return json.dumps({**keys, "SYSLOG_IDENTIFIER": who, "MESSAGE": what})
+
+
+def crashed(who: str, what: str) -> bool:
+    return bool(journal(entry(who, what), "")[0])
+
+
+def test_recorded_crashes_and_no_kill_nor_anything_else() -> None:
+    found, cursor = journal(JOURNAL, "")
+    assert found == CRASHES
+    assert cursor.startswith("s=ff43ad6b3e8d43ad93fa6178d07a36ff;i=993;")
+
+
+@pytest.mark.parametrize(
+    ("who", "what"),
+    [
+        ("pacemakerd", "error: cib[12] terminated with signal 7 (core=1)"),
+        ("pacemakerd", "The attrd process (12) terminated with signal 8 (core=0)"),
+        ("pacemaker-based", "crm_abort: f: Triggered fatal assertion at cib.c:12 : x != NULL"),
+        ("pacemaker-controld", "error: f: Triggered assert at xml.c:594 : a == b"),
+        ("corosync", "corosync: totemsrp.c:12: f: Assertion `a < b' failed."),
+        ("systemd", "corosync.service: Main process exited, code=dumped, status=6/ABRT"),
+        ("systemd", "pacemaker.service: main process exited, code=killed, status=4/ILL"),
+        ("systemd", "libvirtd.service: Main process exited, code=dumped, status=11/SEGV"),
+        ("systemd-coredump", "Process 12 (pacemaker-attrd) of user 189 dumped core.\n\nStack …"),
+        ("abrt-hook-ccpp", "Process 12 (crmd) of user 189 killed by SIGABRT - dumping core"),
+        ("kernel", "pacemaker-based[12]: segfault at 0 ip 00007f sp 00007ffd error 4 in libc.so"),
+        ("kernel", "traps: corosync[12] general protection fault ip:7f sp:7f error:0 in libqb"),
+    ],
+)
+def test_a_crash(who: str, what: str) -> None:
+    assert crashed(who, what)
+
+
+@pytest.mark.parametrize(
+    ("who", "what"),
+    [
+        ("pacemakerd", "warning: pacemaker-attrd[12] terminated with signal 9 (Killed)"),
+        ("pacemakerd", "warning: pacemaker-attrd[12] terminated with signal 15 (Terminated)"),
+        ("pacemakerd", "error: pacemaker-controld[12] exited with status 102 (Not connected)"),
+        ("systemd", "corosync.service: Main process exited, code=killed, status=9/KILL"),
+        ("systemd", "pacemaker.service: Main process exited, code=exited, status=4/NOPERMISSION"),
+        ("systemd", "apache2.service: Main process exited, code=dumped, status=11/SEGV"),
+        ("systemd-coredump", "Process 12 (python3) of user 0 dumped core."),
+        ("kernel", "qemu-system-x86[12]: segfault at 0 ip 00007f"),
+        ("sudo", "root : COMMAND=echo pacemakerd[12] terminated with signal 11"),
+        ("libvirtd", "internal error: process exited while connecting to monitor"),
+    ],
+)
+def test_no_crash_of_the_cluster(who: str, what: str) -> None:
+    assert not crashed(who, what)
+
+
+def test_the_entry_that_was_read_last_is_not_read_again() -> None:
+    lines = entry("pacemakerd", "x[1] terminated with signal 11", "c1")
+    assert journal(lines, "c1") == ([], "")
+    assert len(journal(lines, "c0")[0]) == 1
+
+
+def test_an_entry_that_was_cut_off_is_left_for_the_next_look() -> None:
+    lines = entry("pacemakerd", "x[1] terminated with signal 11")
+    assert journal(lines[:-20], "") == ([], "")
+
+
+# -- a node's answer ------------------------------------------------------------------------
+
+
+def parts(**given: tuple[str, int]) -> dict[str, tuple[str, int]]:
+    usual = {"status": (CRM_MON, 0), "cib": (CIB, 0), "cores": ("", 0), "journal": ("", 0)}
+    return {**usual, **given}
+
+
+def test_a_cluster_node() -> None:
+    found = made("node1", parts(), ("crash",))
+    assert (found.node, found.problem, found.crashes) == ("node1", "", ("crash",))
+    assert found.status
+    assert (found.status.dc, sorted(found.status.nodes)) == (
+        "node2",
+        ["node1", "node2", "remote1"],
+    )
+    assert found.configuration.version == "0.31.0"
+    assert found.promoted == {("st", "node2")}
+
+
+def test_where_the_cluster_does_not_run() -> None:
+    found = made("node1", parts(status=(NOT_CONNECTED, 102), cib=("", 102)), ())
+    assert (found.status, found.cib, found.problem) == (None, "", "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ({"status": ("", 124)}, "no answer within 6 s: status"),
+        ({"cib": ("", 124), "journal": ("", 124)}, "no answer within 6 s: cib, journal"),
+        ({"status": ("<torn", 0)}, "crm_mon did not print XML: '<torn'"),
+        (
+            {"journal": ("", 1)},
+            "its journal could not be read: journalctl ended with exit status 1",
+        ),
+    ],
+)
+def test_problem(answer: dict[str, tuple[str, int]], problem: str) -> None:
+    assert made("node1", parts(**answer), ()).problem == problem
+
+
+def test_an_answer_that_broke_off() -> None:
+    given = split(f"\n{CRM_MON}\ntoken status 0\n<cib", "token")
+    assert given == {"status": (f"\n{CRM_MON}\n", 0)}
+    found = made("node1", given, ())
+    assert found.problem == "the survey broke off: no cib, cores, journal"
+
+
+def test_core_files() -> None:
+    line = "/var/lib/pacemaker/cores/core\t6234112\t1795390480.9601230000\n"
+    assert made("node1", parts(cores=(line, 0)), ()).cores == (
+        "/var/lib/pacemaker/cores/core, 6234112 bytes, 2026-11-22T23:34:40.960+00:00",
+    )
+
+
+# -- the script, in a shell -----------------------------------------------------------------
+
+
+@dataclass
+class Node:
+    """A machine whose commands are stubs in a folder, run by this machine's shell."""
+
+    folder: Path
+    scripts: list[str] = field(default_factory=list)
+    problem: Exception | None = None
+    dropped: int = 0
+
+    def stub(self, name: str, text: str, code: int = 0) -> None:
+        (self.folder / f"{name}.txt").write_text(text)
+        path = self.folder / name
+        path.write_text(
+            f'#!/bin/sh\necho "$*" >> {path}.args\ncat {path}.txt\necho noise >&2\nexit {code}\n'
+        )
+        path.chmod(0o755)
+
+    def run(self, script: str, *, within: float) -> Result:
+        self.scripts.append(script)
+        if self.problem:
+            raise self.problem
+        done = subprocess.run(
+            ["sh", "-c", script],
+            env={"PATH": f"{self.folder}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=within,
+            check=False,
+        )
+        return Result(script, done.returncode, done.stdout, done.stderr, 0.1)
+
+    def drop(self) -> None:
+        self.dropped += 1
+
+    def arguments(self, name: str) -> list[str]:
+        return (self.folder / f"{name}.args").read_text().splitlines()
+
+
+class World:
+    """A lab of node1 and the guest guest1."""
+
+    def __init__(self, folder: Path, pacemaker: str = "") -> None:
+        self.nodes: dict[str, Node] = {}
+        for name in ("node1", "guest1"):
+            (folder / name).mkdir()
+            self.nodes[name] = Node(folder / name)
+            self.nodes[name].stub("crm_mon", CRM_MON)
+            self.nodes[name].stub("cibadmin", CIB)
+            self.nodes[name].stub("journalctl", "")
+            self.nodes[name].stub("find", "")
+        self.scenario = SimpleNamespace(guests={"guest1": None})
+        self.platform = platforms.load("debian-12")
+        if pacemaker:
+            versions = {**self.platform.versions, "pacemaker": pacemaker}
+            self.platform = self.platform.model_copy(update={"versions": versions})
+
+    def machine(self, name: str) -> Node:
+        return self.nodes[name]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def surveyor(world: World) -> Surveyor:
+    return Surveyor(cast(Lab, cast(Any, world)))
+
+
+def test_one_command_brings_it_all(world: World) -> None:
+    node = world.nodes["node1"]
+    node.stub("journalctl", entry("sshd", "Accepted publickey") + "\n" + JOURNAL)
+    node.stub("find", "/core.1\t10\t1795390480.0\n")
+    found = surveyor(world).look(["node1"])["node1"]
+    assert (found.problem, len(node.scripts), node.dropped) == ("", 1, 1)
+    assert found.status
+    assert found.status.dc == "node2"
+    assert found.configuration.version == "0.31.0"
+    assert found.crashes == tuple(CRASHES)
+    assert len(found.cores) == 3  # one that each of the three searches found
+    assert node.arguments("crm_mon") == [COMMAND.removeprefix("crm_mon ")]
+    assert node.arguments("cibadmin") == ["--query --local"]
+
+
+def test_old_pacemaker_has_another_command(tmp_path: Path) -> None:
+    world = World(tmp_path, pacemaker="1.1.16")
+    surveyor(world).look(["node1"])
+    assert world.nodes["node1"].arguments("crm_mon") == [OLD_COMMAND.removeprefix("crm_mon ")]
+
+
+def test_the_node_sends_none_of_the_journal_but_what_may_be_a_crash(world: World) -> None:
+    node = world.nodes["node1"]
+    node.stub("journalctl", entry("sshd", "Accepted publickey") + "\n" + JOURNAL)
+    surveyor(world).look(["node1"])
+    printed = node.run(node.scripts[0], within=10).stdout
+    assert "Accepted publickey" not in printed
+    assert "terminated with signal 11" in printed
+
+
+def test_the_journal_is_read_on_from_where_the_last_look_ended(world: World) -> None:
+    node, looker = world.nodes["node1"], surveyor(world)
+    node.stub("journalctl", JOURNAL)
+    looker.look(["node1"])
+    looker.look(["node1"])
+    first, second = node.arguments("journalctl")
+    assert re.search(r"--since=-[12]s$", first)
+    assert re.search(r"--cursor=s=ff43ad6b3e8d43ad93fa6178d07a36ff;i=993;b=\S+$", second)
+
+
+def test_a_journal_without_an_entry_leaves_the_place(world: World) -> None:
+    node, looker = world.nodes["node1"], surveyor(world)
+    node.stub("journalctl", JOURNAL)
+    looker.look(["node1"])
+    node.stub("journalctl", "")
+    looker.look(["node1"])
+    looker.look(["node1"])
+    assert all("--cursor=" in line for line in node.arguments("journalctl")[1:])
+
+
+def test_crashes_stay_until_they_are_forgotten(world: World) -> None:
+    node, looker = world.nodes["node1"], surveyor(world)
+    node.stub("journalctl", JOURNAL)
+    assert looker.look(["node1"])["node1"].crashes == tuple(CRASHES)
+    node.stub("journalctl", entry("pacemakerd", "a[1] terminated with signal 4", "c9"))
+    assert len(looker.look(["node1"])["node1"].crashes) == 4
+    node.problem = Unreachable("gone")
+    assert len(looker.look(["node1"])["node1"].crashes) == 4
+    looker.forget()
+    assert looker.look(["node1"])["node1"].crashes == ()
+
+
+def test_a_journal_that_cannot_be_read_is_a_problem(world: World) -> None:
+    world.nodes["node1"].stub("journalctl", "", code=1)
+    found = surveyor(world).look(["node1"])["node1"]
+    assert "journalctl ended with exit status 1" in found.problem
+
+
+@pytest.mark.parametrize(
+    "problem", [Unreachable("node1 cannot be reached"), CommandTimeout("did not end")]
+)
+def test_a_machine_that_does_not_answer(world: World, problem: Exception) -> None:
+    world.nodes["node1"].problem = problem
+    found = surveyor(world).look(["node1"])
+    assert found["node1"].problem == str(problem)
+    assert world.nodes["node1"].dropped == 1
+
+
+def test_guests_that_are_online_are_surveyed_too(world: World) -> None:
+    assert list(surveyor(world).look(["node1"])) == ["node1"]
+    recovered = (DATA / "crm_mon-2.1.5-recovered.xml").read_text()
+    world.nodes["node1"].stub("crm_mon", recovered)
+    assert list(surveyor(world).look(["node1"])) == ["node1", "guest1"]
+    world.nodes["node1"].stub("crm_mon", (DATA / "crm_mon-2.1.5-guest-lost.xml").read_text())
+    assert list(surveyor(world).look(["node1"])) == ["node1"]
+
+
+def test_no_machine_no_survey(world: World) -> None:
+    assert surveyor(world).look([]) == {}
