@@ -184,12 +184,12 @@ class PowerSwitched(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Recovered(Event):
-    """The time line of a recovery. `began`: when the fault was injected (`at` of that event).
+    """The time line of a recovery. `began`: just before the fault was injected.
 
     `phases`: seconds after that, in this order, None for what did not happen:
 
         detected      the cluster's state changed for the first time
-        fenced        a machine's power was taken away by its BMC
+        fenced        a BMC took a machine's power away, or told a node that it has none
         recovered     every resource that was active before is active again, for good
         reintegrated  every node that was online before is online again, for good
     """

@@ -99,6 +99,9 @@ class Observer:
     def _power(self) -> None:
         entries = bmc.log(self.lab)
         for entry in entries[self._switched :]:
+            off = entry["action"] in ("off", "reset") or entry.get("state") == "off"
+            if self.history and off and not entry["problem"]:
+                self.history.powered_off.append(entry["at"])
             if entry["action"] in ("on", "off", "reset"):
                 self.report(
                     PowerSwitched(
@@ -109,6 +112,4 @@ class Observer:
                         problem=entry["problem"],
                     )
                 )
-                if self.history and entry["action"] != "on" and not entry["problem"]:
-                    self.history.powered_off.append(entry["at"])
         self._switched = len(entries)

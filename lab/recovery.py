@@ -19,7 +19,7 @@ class History:
 
     `began`: when the fault was injected; `before`: the cluster's state then; `states`: each
     later one that was another than the one before it; `powered_off`: when a BMC took a
-    machine's power away.
+    machine's power away, or told somebody that it has none.
     """
 
     began: float

@@ -24,6 +24,10 @@ class NoStatus(LabError):
     """What came back is not a cluster's status (most often: the cluster is not running)."""
 
 
+class Unreadable(NoStatus):
+    """What came back is no XML at all."""
+
+
 @dataclass(frozen=True)
 class NodeStatus:
     """A node as the cluster sees it. For a guest node, `guest_of` is its resource's id."""
@@ -140,10 +144,12 @@ def parse(text: str) -> ClusterStatus:
     try:
         root = ET.fromstring(text)
     except ET.ParseError as error:
-        raise NoStatus(f"crm_mon did not print XML: {text.strip()[:200]!r}") from error
+        raise Unreadable(f"crm_mon did not print XML: {text.strip()[:200]!r}") from error
     if root.tag not in ("pacemaker-result", "crm_mon") or root.find("summary") is None:
         status = root.find("status")
         message = status.get("message", "") if status is not None else root.tag
+        # A node without a cluster may say so and still call it a success.
+        message = "; ".join(e.text or "" for e in root.iter("error")) or message
         raise NoStatus(f"no cluster status: {message}")
     summary = _Element(root.find("summary"))
     dc = _Element(root.find("summary/current_dc"))

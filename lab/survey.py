@@ -25,7 +25,7 @@ from lab.cib import Cib
 from lab.cib import parse as parse_cib
 from lab.condition import holds
 from lab.errors import LabError
-from lab.status import ClusterStatus, NoStatus
+from lab.status import ClusterStatus, NoStatus, Unreadable
 
 if TYPE_CHECKING:  # the audits' names are needed to read a scenario, a lab is not
     from lab.lab import Lab
@@ -158,8 +158,10 @@ def made(node: str, parts: dict[str, tuple[str, int]], crashes: tuple[str, ...])
     seen = None
     try:
         seen = status.parse(text.strip())
-    except NoStatus as error:  # most often, the cluster does not run there, and its tool says so
+    except Unreadable as error:
         problem = problem or ("" if failed else error.message)
+    except NoStatus:
+        pass  # most often, the cluster does not run there, and its tool says so
     return Survey(
         node=node,
         status=seen,

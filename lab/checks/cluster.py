@@ -177,7 +177,7 @@ def node_lost(context: Context, node: Node) -> Seen:
 
 @check("node {node} is {state}")
 def node_state(context: Context, node: Node, state: str) -> Seen:
-    """Its state in words: "online", "offline unclean" … or "absent": the cluster has no such node."""
+    """Its state in words: "online", "offline unclean" …; "absent" where it is no node."""
     found = context.status().nodes.get(node)
     text = found.text if found else "absent"
     return Seen(text == state, text)

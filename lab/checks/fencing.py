@@ -17,33 +17,39 @@ def _entries(context: Context, node: str) -> list[dict[str, Any]]:
 
 
 def _switched(context: Context, node: str, since: int) -> list[tuple[str, str]]:
-    """What the machine's BMC did to its power, each with the name of who asked."""
+    """What the machine's BMC did to its power, or that there was none; for whom."""
     names = {context.lab.address(name): name for name in context.lab.scenario.names}
-    return [
-        (entry["action"], names.get(entry["from"], entry["from"]))
-        for entry in _entries(context, node)[since:]
-        if entry["action"] in ("on", "off", "reset") and not entry["problem"]
-    ]
+    done = []
+    for entry in _entries(context, node)[since:]:
+        deed = "is off" if entry.get("state") == "off" else entry["action"]
+        if deed in ("on", "off", "reset", "is off") and not entry["problem"]:
+            done.append((deed, names.get(entry["from"], entry["from"])))
+    return done
+
+
+def _told(done: list[tuple[str, str]]) -> str:
+    return ", ".join(f"{deed} for {who}" for deed, who in done) or "its BMC did nothing"
 
 
 @check("{node} was fenced", remember=lambda c, node, **_: len(_entries(c, node)))
 def fenced(context: Context, node: Node, by: Node | None = None, *, before: int) -> Seen:
-    """Its BMC was told to take its power away and to give it back, and did, since the section's
-    commands; by a cluster node, or by that very one.
+    """Its BMC took its power away, or told that it had none, and then gave it power, since the
+    section's commands; for a cluster node, or for that very one.
     """
     done = _switched(context, node, before)
-    deeds = [deed for deed, _ in done]
-    whole = "reset" in deeds or ("off" in deeds and "on" in deeds[deeds.index("off") :])
+    off = whole = False
+    for deed, _ in done:
+        off = off or deed in ("off", "reset", "is off")
+        whole = whole or deed == "reset" or (deed == "on" and off)
     able = [by] if by else context.lab.scenario.cluster_nodes
-    text = ", ".join(f"{deed} by {who}" for deed, who in done)
-    return Seen(whole and all(who in able for _, who in done), text or "its BMC did nothing")
+    return Seen(whole and all(who in able for _, who in done), _told(done))
 
 
 @check("{node} was not fenced", remember=lambda c, node: len(_entries(c, node)))
 def not_fenced(context: Context, node: Node, *, before: int) -> Seen:
     """Its BMC did nothing to its power since the section's commands."""
     done = _switched(context, node, before)
-    return Seen(not done, ", ".join(f"{deed} by {who}" for deed, who in done) or "nothing")
+    return Seen(not done, _told(done))
 
 
 @check("the BMC of {node} refused a login", remember=lambda c, node: len(_entries(c, node)))

@@ -23,7 +23,8 @@ from lab.paths import RUN
 from lab.providers import GATEWAY, PREFIX, Wire
 
 FOLDER = RUN / "net"
-FIRST_VLAN = 11  # of the first group of a partitioned network
+# A bridge takes its address from its ports, if it has none of its own: it would change with them.
+ADDRESS = "52:54:00:00:7a:01"
 
 
 def namespace(lab: str, node: str = "") -> Path:
@@ -45,7 +46,7 @@ def create(lab: str, machines: dict[str, Machine]) -> None:
             switch,
             [
                 "link set lo up",
-                "link add lab0 type bridge forward_delay 0 mcast_snooping 0",
+                f"link add lab0 address {ADDRESS} type bridge forward_delay 0 mcast_snooping 0",
                 f"address add {GATEWAY}/{PREFIX} dev lab0",
                 "link set lab0 up",
             ],
@@ -88,61 +89,49 @@ def cable(lab: str, node: str, *, plugged: bool) -> None:
 
 
 def partition(lab: str, groups: Sequence[Sequence[str]]) -> None:
-    """Part the network by VLANs of the switch; with no groups, join it.
+    """Part the network: a bridge for each group, with an uplink to the switch's; or join it.
 
-    A port sends into its own group's VLAN, and gets what is sent into that and into VLAN 1:
-    there the switch itself sends, and who is in no group. Both get all VLANs.
+    An uplink is an isolated port there: what comes from one goes to no other one, but it does
+    to the switch itself and to who is in no group. No link of a machine goes down.
     """
+    links = _links(lab)
     ports = _ports(lab)
-    vlans = [FIRST_VLAN + number for number in range(len(groups) or len(ports))]
-    group_of = {node: vlan for vlan, group in zip(vlans, groups, strict=False) for node in group}
-    lines = []
-    for device, self_, own in [("lab0", " self", None)] + [
-        (port, "", group_of.get(node)) for node, port in ports.items()
-    ]:
-        for vlan in vlans:
-            if own == vlan:
-                lines.append(f"vlan add dev {device} vid {vlan} pvid untagged")
-            elif groups and own is None:
-                lines.append(f"vlan add dev {device} vid {vlan} untagged{self_}")
-            else:
-                lines.append(f"vlan del dev {device} vid {vlan}{self_}")
-        lines.append(f"vlan add dev {device} vid 1 {'' if own else 'pvid '}untagged{self_}")
-    switch = namespace(lab)
-    command.run(
-        inside(switch, ["bridge", "-force", "-batch", "-"]),
-        within=20,
-        stdin="\n".join(lines) + "\n",
-        check=False,  # a VLAN that is to be deleted may not be there
-    )
-    _ip(switch, [f"link set lab0 type bridge vlan_filtering {int(bool(groups))}"])
+    lines = [f"link set {port} master lab0" for port in ports.values()]
+    # A group's bridge and its uplink; to delete one end of a cable is to delete both.
+    lines += [f"link del {name}" for name in links if name.startswith(("group", "up"))]
+    for number, group in enumerate(groups, start=1):
+        lines += [
+            f"link add group{number} type bridge forward_delay 0 mcast_snooping 0",
+            f"link add up{number} type veth peer name down{number}",
+            f"link set up{number} master lab0",
+            f"link set up{number} type bridge_slave isolated on",
+            f"link set down{number} master group{number} up",
+            f"link set up{number} up",
+            f"link set group{number} up",
+            *(f"link set {ports[node]} master group{number}" for node in group),
+        ]
+    _ip(namespace(lab), lines)
 
 
 def wiring(lab: str) -> dict[str, Wire]:
     """Each machine's cable: whether it is plugged in, and its part of a partitioned network."""
-    switch = namespace(lab)
-    (bridge,) = _json(switch, ["ip", "-json", "-details", "link", "show", "lab0"])
-    parted = bridge["linkinfo"]["info_data"].get("vlan_filtering")
-    groups: dict[str, int] = {}
-    for port in _json(switch, ["bridge", "-json", "vlan", "show"]) if parted else []:
-        for vlan in port["vlans"]:
-            if "PVID" in vlan.get("flags", []) and vlan["vlan"] >= FIRST_VLAN:
-                groups[port["ifname"]] = vlan["vlan"] - FIRST_VLAN + 1
+    links = _links(lab)
     return {
-        link["ifalias"]: Wire("UP" in link["flags"], groups.get(link["ifname"], 0))
-        for link in _json(switch, ["ip", "-json", "link", "show", "master", "lab0"])
+        node: Wire("UP" in links[port]["flags"], int(links[port]["master"].strip("labgroup")))
+        for node, port in _ports(lab).items()
     }
 
 
 def _ports(lab: str) -> dict[str, str]:
     """The switch's port of each machine."""
-    links = _json(namespace(lab), ["ip", "-json", "link", "show", "master", "lab0"])
-    return {link["ifalias"]: link["ifname"] for link in links}
+    return {link["ifalias"]: name for name, link in _links(lab).items() if "ifalias" in link}
 
 
-def _json(path: Path, argv: Sequence[str]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(command.run(inside(path, argv), within=10).stdout)
-    return found
+def _links(lab: str) -> dict[str, dict[str, Any]]:
+    """All that the switch consists of, by name."""
+    argv = inside(namespace(lab), ["ip", "-json", "link", "show"])
+    found: list[dict[str, Any]] = json.loads(command.run(argv, within=10).stdout)
+    return {link["ifname"]: link for link in found}
 
 
 def remove(lab: str) -> None:

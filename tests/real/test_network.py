@@ -1,0 +1,176 @@
+"""A lab's network by itself: cables, partitions, and what they let through. No machine runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from lab.model import Machine
+from lab.providers import GATEWAY, Wire, network
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces are root's"),
+]
+
+A, B, C, SWITCH = "192.168.122.101", "192.168.122.102", "192.168.122.103", GATEWAY
+MACHINES = {
+    "a": Machine(address=A),
+    "b": Machine(address=B, hypervisor=True),  # its address is br0's, behind eth0
+    "c": Machine(address=C),
+}
+ADDRESSES = {"a": A, "b": B, "c": C, "switch": SWITCH}
+WHOLE = {frozenset((x, y)) for x in ADDRESSES for y in ADDRESSES if x < y}
+
+# Sends one ICMP echo request to each address, and prints those that answered: as `ping`, which
+# not every machine has. It asks again until all have answered, or for a second.
+PING = """
+import socket, struct, sys, time
+missing, answered = set(sys.argv[1:]), []
+packet = struct.pack("!BBHHH", 8, 0, 0xFFFF - 0x0800 - 0x4C41, 0x4C41, 0)
+end = time.monotonic() + 1
+with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as s:
+    s.settimeout(0.1)
+    while missing and time.monotonic() < end:
+        for address in missing:
+            s.sendto(packet, (address, 0))
+        try:
+            while missing:
+                data, (address, _) = s.recvfrom(2048)
+                if data[20] == 0 and data[24:26] == b"LA" and address in missing:
+                    missing.remove(address)
+                    answered.append(address)
+        except TimeoutError:
+            pass
+print(*answered)
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def images() -> None:
+    """No image is needed here."""
+
+
+@pytest.fixture
+def lab() -> Iterator[str]:
+    """The name of a lab of which there is nothing but the network."""
+    name = f"unit-net-{os.getpid()}"
+    try:
+        network.create(name, MACHINES)
+        yield name
+    finally:
+        network.remove(name)
+    assert network.found(name) == []
+    assert name not in network.labs()
+
+
+def reached(lab: str) -> set[frozenset[str]]:
+    """Each pair of which both reach the other. One that goes one way only is an error."""
+    asking = {}
+    for node in ADDRESSES:
+        others = [address for other, address in ADDRESSES.items() if other != node]
+        where = network.namespace(lab, "" if node == "switch" else node)
+        argv = network.inside(where, [sys.executable, "-I", "-S", "-c", PING, *others])
+        asking[node] = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    names = {address: node for node, address in ADDRESSES.items()}
+    found = set()
+    for node, process in asking.items():
+        answers, _ = process.communicate(timeout=20)
+        assert process.returncode == 0
+        found |= {(node, names[address]) for address in answers.split()}
+    assert {(y, x) for x, y in found} == found
+    return {frozenset(pair) for pair in found}
+
+
+def pairs(text: str) -> set[frozenset[str]]:
+    return {frozenset(pair.split("-")) for pair in text.split()}
+
+
+def test_a_whole_network(lab: str) -> None:
+    assert reached(lab) == WHOLE
+    assert network.wiring(lab) == {node: Wire(plugged=True, group=0) for node in MACHINES}
+
+
+def test_a_pulled_cable(lab: str) -> None:
+    assert reached(lab) == WHOLE
+    for node in ("a", "b"):
+        network.cable(lab, node, plugged=False)
+        assert {n: w.plugged for n, w in network.wiring(lab).items()} == {
+            other: other != node for other in MACHINES
+        }
+        assert reached(lab) == {pair for pair in WHOLE if node not in pair}
+        network.cable(lab, node, plugged=False)  # pulled already
+        network.cable(lab, node, plugged=True)
+        assert reached(lab) == WHOLE
+        assert network.wiring(lab)[node] == Wire(plugged=True)
+
+
+@pytest.mark.parametrize(
+    ("groups", "apart", "wired"),
+    [
+        ([["a"], ["b"]], "a-b", {"a": 1, "b": 2, "c": 0}),
+        ([["b"], ["a", "c"]], "a-b b-c", {"a": 2, "b": 1, "c": 2}),
+        ([["a"], ["b"], ["c"]], "a-b a-c b-c", {"a": 1, "b": 2, "c": 3}),
+    ],
+)
+def test_a_partition(
+    lab: str, groups: list[list[str]], apart: str, wired: dict[str, int]
+) -> None:
+    """Who is in no group reaches both, and the switch is reached by all."""
+    assert reached(lab) == WHOLE  # so that the switch knows everybody's place beforehand
+    network.partition(lab, groups)
+    assert network.wiring(lab) == {node: Wire(True, group) for node, group in wired.items()}
+    assert reached(lab) == WHOLE - pairs(apart)
+    network.partition(lab, [])
+    assert network.wiring(lab) == {node: Wire(plugged=True, group=0) for node in MACHINES}
+    assert reached(lab) == WHOLE
+
+
+def test_a_partition_after_another(lab: str) -> None:
+    """What was parted otherwise before leaves nothing behind."""
+    network.partition(lab, [["a"], ["b"], ["c"]])
+    network.partition(lab, [["a", "b"], ["c"]])
+    assert reached(lab) == WHOLE - pairs("a-c b-c")
+    network.partition(lab, [["c"], ["b"]])
+    assert {n: w.group for n, w in network.wiring(lab).items()} == {"a": 0, "b": 2, "c": 1}
+    assert reached(lab) == WHOLE - pairs("b-c")
+    network.partition(lab, [])
+    assert reached(lab) == WHOLE
+
+
+def test_a_cable_in_a_partitioned_network(lab: str) -> None:
+    network.partition(lab, [["a"], ["b", "c"]])
+    network.cable(lab, "b", plugged=False)
+    assert network.wiring(lab) == {"a": Wire(True, 1), "b": Wire(False, 2), "c": Wire(True, 2)}
+    assert reached(lab) == pairs("a-switch c-switch")
+    network.cable(lab, "b", plugged=True)
+    assert reached(lab) == WHOLE - pairs("a-b a-c")
+
+
+def test_addresses_of_the_switch_in_every_part(lab: str) -> None:
+    """As the BMCs: they have a network of their own in a real data centre."""
+    bmc = "192.168.122.254"
+    network.add_addresses(lab, [bmc])
+    network.add_addresses(lab, [bmc])
+    network.partition(lab, [["a"], ["b"]])
+    for node in MACHINES:
+        argv = [sys.executable, "-I", "-S", "-c", PING, bmc]
+        line = network.inside(network.namespace(lab, node), argv)
+        done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=20)
+        assert done.stdout == f"{bmc}\n", node
+
+
+def test_another_labs_network_is_another_one(lab: str) -> None:
+    other = f"{lab}-b"
+    try:
+        network.create(other, MACHINES)
+        network.partition(lab, [["a"], ["b"]])
+        network.cable(lab, "c", plugged=False)
+        assert reached(other) == WHOLE
+    finally:
+        network.remove(other)
+    assert network.found(lab)  # a lab's name that begins as another's is no part of it
