@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench.rows import Say, progress
 from lab import images, plan, platforms, providers, scenario
+from lab.auditor import Auditor
 from lab.errors import LabError
 from lab.events import Event, Listener, StepEnded, StepStarted
 from lab.lab import Lab, down, held
@@ -65,7 +66,13 @@ def sections(lab: Lab, until: str = "") -> list[PlannedStep]:
     return steps[: known.index(until) + 1]
 
 
-def run(lab: Lab, steps: list[PlannedStep], say: Say, took: dict[str, float] | None = None) -> None:
+def run(
+    lab: Lab,
+    steps: list[PlannedStep],
+    say: Say,
+    took: dict[str, float] | None = None,
+    listeners: Sequence[Listener] = (),
+) -> None:
     """Run sections as `lab up` does, with the reports that it writes; seconds go to `took`."""
     folder = lab.folder / "results"
     folder.mkdir(exist_ok=True)
@@ -81,12 +88,13 @@ def run(lab: Lab, steps: list[PlannedStep], say: Say, took: dict[str, float] | N
                 problems.append(f"section {event.section}: {event.problem}")
 
     with ExitStack() as stack:
-        listeners: list[Listener] = [
+        everybody: list[Listener] = [
             listen,
+            *listeners,
             stack.enter_context(Transcript(folder / "transcript.txt")),
             stack.enter_context(Results(folder / "results.jsonl")),
             stack.enter_context(JUnit(folder / "junit.xml")),
         ]
-        Runner(lab, listeners, str(folder)).run(steps)
+        Runner(lab, everybody, str(folder), Auditor(lab)).run(steps)
     if problems:
         raise LabError(problems[0])

@@ -78,9 +78,8 @@ def run(options: Options, say: Say) -> list[Row]:
 
 def _by_lab(lab: Lab, role: str) -> float:
     """A section of one command and one expectation, by the runner."""
-    word = {"Stopped": "resource_stopped", "Started": "resource_started"}[role]
-    given = {"resource": RESOURCE} | ({"node": labs.HOST} if role == "Started" else {})
-    use = Use(*checks.load().use({word: given}, lab.scenario.names))
+    wanted = {"resource_role": {"resource": RESOURCE, "role": role}}
+    use = Use(*checks.load().use(wanted, lab.scenario.names))
     change = PlannedCommand(
         nodes=(labs.HOST,), text=_later(role), exit=(0,), secret="", adapted=False, book=(), why=""
     )

@@ -172,8 +172,8 @@ class Plain:
                 return f"node_is {given['nodes'][0]} true"
             case "guest_online":
                 return f"node_is {given['guest']} true"
-            case "guest_lost":
-                return f"node_is {given['guest']} false"
+            case "node_lost":
+                return f"node_is {given['node']} false"
             case "configured":
                 return f"configured {given['nodes']} {given['resources']}"
             case "failed_action":
@@ -182,7 +182,7 @@ class Plain:
                 return "none_failed"
             case "resource_started":
                 return f"started {given['resource']} {given['node']}"
-            case "resource_stopped":
+            case "resource_role" if given["role"] == "Stopped":
                 return f"stopped {given['resource']}"
             case "resources_spread":
                 names = [" ".join(given[key]) for key in ("resources", "nodes")]

@@ -62,6 +62,13 @@ class Access:
         found: dict[str, str] = json.loads(self._secrets.read_text())
         return found[name]
 
+    def without_secrets(self, text: str) -> str:
+        """The text with each password replaced by its name."""
+        found = json.loads(self._secrets.read_text()) if self._secrets.exists() else {}
+        for name, secret in found.items():
+            text = text.replace(secret, f"(secret {name})")
+        return text
+
     def seed(self, scenario: Scenario, node: str) -> bytes:
         """A tar file that, unpacked at /, makes a bare machine this node."""
         keys = self.folder / "keys"

@@ -35,6 +35,7 @@ PROGRAMS = {
     "ssh-keygen": ("openssh-client", "it makes the keys of a lab"),
     "socat": ("socat", "ssh reaches a container's socket through it"),
     "ip": ("iproute2", "it makes a lab's network"),
+    "bridge": ("iproute2", "it parts a lab's network where a fault asks for that"),
     "nsenter": ("util-linux", "commands enter a lab's network with it"),
     "unshare": ("util-linux", "it makes a lab's namespaces"),
     "setpriv": ("util-linux", "it ends an image build with the one who asked for it"),
@@ -61,6 +62,10 @@ REASONS = {
     "KVM": (
         "guest nodes start and answer faster with it",
         "a machine whose /dev/kvm works; a virtual one needs nested virtualisation",
+    ),
+    "netem": (
+        "the faults delay and loss are made by it; the others do without",
+        "a kernel with CONFIG_NET_SCH_NETEM",
     ),
     "package mirror": ("images are built from it, once", "set LAB_MIRROR to the address of one"),
     "images": ("nodes and guests start from them", "no need: the first lab builds them"),
@@ -94,6 +99,7 @@ def examine() -> list[Finding]:
         _cgroups(),
         _network(),
         _overlay(),
+        _netem(),
         _kvm(),
         *(_mirror(p, needed=not built) for p in known if p.family == "debian"),
         *(_images(p, built=p.name in built) for p in known),
@@ -218,6 +224,13 @@ def _overlay() -> Finding:
     with tempfile.TemporaryDirectory(prefix="lab-doctor-") as folder:
         problem = _try(["unshare", "--mount", "sh", "-c", script, "sh", folder])
     return _finding("overlay file system", not problem, problem or "one could be mounted")
+
+
+def _netem() -> Finding:
+    batch = "qdisc add dev lo root netem delay 1ms\n"
+    problem = _try(["unshare", "--net", "tc", "-batch", "-"], batch)
+    seen = f"no faults delay and loss: {problem}" if problem else "packets could be delayed"
+    return _finding("netem", not problem, seen, needed=False)
 
 
 def _kvm() -> Finding:

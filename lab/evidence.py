@@ -1,10 +1,11 @@
-"""What is kept of every machine when a section failed: enough to find out why, afterwards."""
+"""What is kept of every machine and BMC when a section failed: enough to find out why."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from lab import bmc
 from lab.errors import CommandFailed, LabError, Unreachable
 from lab.lab import Lab
 
@@ -31,7 +32,14 @@ def collect(lab: Lab, folder: str, section: str) -> Path:
     top.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda node: _node(lab, node, top / node), lab.scenario.names))
+    if (lab.folder / bmc.LOG).exists():
+        _write(lab, top / bmc.LOG, (lab.folder / bmc.LOG).read_text())
     return top
+
+
+def _write(lab: Lab, file: Path, text: str) -> None:
+    """Secrets are kept out: an agent may have one on its command line just when ps looks."""
+    file.write_text(lab.access.without_secrets(text))
 
 
 def _node(lab: Lab, node: str, folder: Path) -> None:
@@ -39,12 +47,12 @@ def _node(lab: Lab, node: str, folder: Path) -> None:
     machine = lab.machine(node)
     for name, line in _COMMANDS.items():
         try:
-            (folder / name).write_text(machine.run(line, within=20).output)
+            _write(lab, folder / name, machine.run(line, within=20).output)
         except Unreachable as error:
-            (folder / "unreachable.txt").write_text(error.message + "\n")
+            _write(lab, folder / "unreachable.txt", error.message + "\n")
             break
         except CommandFailed as error:  # one that hangs says something too, and ends nothing
-            (folder / name).write_text(f"{error.output}\n{error.message}\n")
+            _write(lab, folder / name, f"{error.output}\n{error.message}\n")
     if node in lab.scenario.guests:
         try:
             (folder / "console.txt").write_text(lab.guests_of(node).console(node))

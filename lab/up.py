@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import paths, platforms, providers
+from lab import faults, paths, platforms, providers
 from lab import plan as plans
 from lab import scenario as scenarios
 from lab.auditor import Auditor
@@ -118,6 +118,9 @@ def opened(wish: Wish, listener: Listener) -> Iterator[Run]:
         lab.up(tell)
         runner = Runner(lab, listeners, str(results), Auditor(lab))
         run = Run(lab, plan, runner, results)
+        for fault in faults.standing(lab):
+            hint = f"lab fault heal --name {name} mends it"
+            tell(f"fault {fault.number} stands: {fault.text}; {hint}")
         if lab.record.done:
             tell(f"sections done earlier: {', '.join(lab.record.done)}")
         yield run

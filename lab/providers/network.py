@@ -23,7 +23,7 @@ from lab.paths import RUN
 from lab.providers import GATEWAY, PREFIX, Wire
 
 FOLDER = RUN / "net"
-# A bridge takes its address from its ports, if it has none of its own: it would change with them.
+# The switch's own, since a bridge otherwise takes a port's: another one when that port leaves it.
 ADDRESS = "52:54:00:00:7a:01"
 
 
@@ -89,15 +89,15 @@ def cable(lab: str, node: str, *, plugged: bool) -> None:
 
 
 def partition(lab: str, groups: Sequence[Sequence[str]]) -> None:
-    """Part the network: a bridge for each group, with an uplink to the switch's; or join it.
+    """Part the network: a bridge for each group, with an uplink to the switch; or join it.
 
-    An uplink is an isolated port there: what comes from one goes to no other one, but it does
-    to the switch itself and to who is in no group. No link of a machine goes down.
+    Uplinks are isolated ports of the switch: what comes from one goes to no other one, but it
+    does go to the switch itself and to who is in no group. No machine's link goes down.
     """
     links = _links(lab)
     ports = _ports(lab)
-    lines = [f"link set {port} master lab0" for port in ports.values()]
-    # A group's bridge and its uplink; to delete one end of a cable is to delete both.
+    # Without `arp off`, a port on its way and a group's bridge would answer for the switch.
+    lines = [f"link set {port} master lab0 arp off" for port in ports.values()]
     lines += [f"link del {name}" for name in links if name.startswith(("group", "up"))]
     for number, group in enumerate(groups, start=1):
         lines += [
@@ -105,9 +105,9 @@ def partition(lab: str, groups: Sequence[Sequence[str]]) -> None:
             f"link add up{number} type veth peer name down{number}",
             f"link set up{number} master lab0",
             f"link set up{number} type bridge_slave isolated on",
-            f"link set down{number} master group{number} up",
-            f"link set up{number} up",
-            f"link set group{number} up",
+            f"link set group{number} arp off up",
+            f"link set down{number} master group{number} arp off up",
+            f"link set up{number} arp off up",
             *(f"link set {ports[node]} master group{number}" for node in group),
         ]
     _ip(namespace(lab), lines)
@@ -116,8 +116,9 @@ def partition(lab: str, groups: Sequence[Sequence[str]]) -> None:
 def wiring(lab: str) -> dict[str, Wire]:
     """Each machine's cable: whether it is plugged in, and its part of a partitioned network."""
     links = _links(lab)
+    groups = {"lab0": 0} | {f"group{number}": number for number in range(1, len(links))}
     return {
-        node: Wire("UP" in links[port]["flags"], int(links[port]["master"].strip("labgroup")))
+        node: Wire("UP" in links[port]["flags"], groups[links[port]["master"]])
         for node, port in _ports(lab).items()
     }
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -86,6 +88,15 @@ def reached(lab: str) -> set[frozenset[str]]:
     return {frozenset(pair) for pair in found}
 
 
+def link(lab: str, node: str) -> dict[str, Any]:
+    """eth0 as the machine itself sees it, with its statistics."""
+    argv = ["ip", "-json", "-stats", "-stats", "link", "show", "eth0"]
+    line = network.inside(network.namespace(lab, node), argv)
+    done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=20)
+    found: dict[str, Any] = json.loads(done.stdout)[0]
+    return found
+
+
 def pairs(text: str) -> set[frozenset[str]]:
     return {frozenset(pair.split("-")) for pair in text.split()}
 
@@ -103,6 +114,7 @@ def test_a_pulled_cable(lab: str) -> None:
             other: other != node for other in MACHINES
         }
         assert reached(lab) == {pair for pair in WHOLE if node not in pair}
+        assert link(lab, node)["operstate"] == "DOWN"  # the machine knows
         network.cable(lab, node, plugged=False)  # pulled already
         network.cable(lab, node, plugged=True)
         assert reached(lab) == WHOLE
@@ -122,12 +134,16 @@ def test_a_partition(
 ) -> None:
     """Who is in no group reaches both, and the switch is reached by all."""
     assert reached(lab) == WHOLE  # so that the switch knows everybody's place beforehand
+    changes = {node: link(lab, node)["stats64"]["tx"]["carrier_changes"] for node in MACHINES}
     network.partition(lab, groups)
     assert network.wiring(lab) == {node: Wire(True, group) for node, group in wired.items()}
     assert reached(lab) == WHOLE - pairs(apart)
     network.partition(lab, [])
     assert network.wiring(lab) == {node: Wire(plugged=True, group=0) for node in MACHINES}
     assert reached(lab) == WHOLE
+    for node in MACHINES:  # no machine noticed anything of its own cable
+        assert link(lab, node)["operstate"] == "UP"
+        assert link(lab, node)["stats64"]["tx"]["carrier_changes"] == changes[node]
 
 
 def test_a_partition_after_another(lab: str) -> None:
