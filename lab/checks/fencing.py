@@ -31,7 +31,10 @@ def _told(done: list[tuple[str, str]]) -> str:
     return ", ".join(f"{deed} for {who}" for deed, who in done) or "its BMC did nothing"
 
 
-@check("{node} was fenced", remember=lambda c, node, **_: len(_entries(c, node)))
+@check(
+    lambda node, by: f"{node} was fenced" + (f" by {by}" if by else ""),
+    remember=lambda c, node, **_: len(_entries(c, node)),
+)
 def fenced(context: Context, node: Node, by: Node | None = None, *, before: int) -> Seen:
     """Its BMC took its power away, or told that it had none, and then gave it power, since the
     section's commands; for a cluster node, or for that very one.

@@ -129,9 +129,7 @@ def test_a_pulled_cable(lab: str) -> None:
         ([["a"], ["b"], ["c"]], "a-b a-c b-c", {"a": 1, "b": 2, "c": 3}),
     ],
 )
-def test_a_partition(
-    lab: str, groups: list[list[str]], apart: str, wired: dict[str, int]
-) -> None:
+def test_a_partition(lab: str, groups: list[list[str]], apart: str, wired: dict[str, int]) -> None:
     """Who is in no group reaches both, and the switch is reached by all."""
     assert reached(lab) == WHOLE  # so that the switch knows everybody's place beforehand
     changes = {node: link(lab, node)["stats64"]["tx"]["carrier_changes"] for node in MACHINES}
@@ -144,6 +142,15 @@ def test_a_partition(
     for node in MACHINES:  # no machine noticed anything of its own cable
         assert link(lab, node)["operstate"] == "UP"
         assert link(lab, node)["stats64"]["tx"]["carrier_changes"] == changes[node]
+
+
+def test_the_switch_has_an_address_of_its_own(lab: str) -> None:
+    """One that is a port's too is taken for that port's, in a group that the port is in."""
+    argv = network.inside(network.namespace(lab), ["ip", "-json", "link", "show"])
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=20)
+    links = {link["ifname"]: link["address"] for link in json.loads(done.stdout)}
+    assert links.pop("lab0") == network.ADDRESS
+    assert network.ADDRESS not in links.values()
 
 
 def test_a_partition_after_another(lab: str) -> None:
@@ -187,6 +194,8 @@ def test_another_labs_network_is_another_one(lab: str) -> None:
         network.partition(lab, [["a"], ["b"]])
         network.cable(lab, "c", plugged=False)
         assert reached(other) == WHOLE
+        network.remove(lab)  # its name is the beginning of the other's: that one stays
+        assert network.found(lab) == []
+        assert reached(other) == WHOLE
     finally:
         network.remove(other)
-    assert network.found(lab)  # a lab's name that begins as another's is no part of it

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lab import checks, cli, paths, providers
+from lab import audits, checks, cli, faults, paths, providers
 from lab import doctor as doctors
 from lab.actions import action
 from lab.lab import Lab
@@ -127,7 +127,10 @@ def files(folder: Path) -> set[str]:
         (["up", WALK, "--until", "9.9"], "no section '9.9'; sections: 4.1.1, 4.1.2,"),
         (["show", "walkthrough"], f"did you mean {WALK}?"),
         (["show", WALK, "--platform", "beos-5"], "choose one of: debian-12"),
-        (["words", "guest_onlin"], "no check or action 'guest_onlin'; valid: answers,"),
+        (
+            ["words", "guest_onlin"],
+            "no check, action, fault or audit 'guest_onlin'; valid: active_once,",
+        ),
         (["down", "nemo", "--all"], "not both"),
     ],
 )
@@ -364,17 +367,22 @@ def test_show_json(run: Run) -> None:
     assert data["counts"]["verbatim"] == len(verbatim) > 30
     assert data["counts"]["adapted"] > 0
     for section in data["sections"]:
-        assert {"section", "title", "commands", "actions", "faults", "before", "expect"} == set(section)
+        assert {"section", "title", "commands", "actions", "faults", "before", "expect"} == set(
+            section
+        )
         assert section["commands"] or section["actions"] or section["expect"]
 
 
 def test_words(run: Run) -> None:
     ended = run("words")
     assert ended.status == 0
-    for kind, table in (("check", checks.load().words), ("action", action.words)):
+    tables = {"check": checks.load(), "action": action, "fault": faults.load()}
+    for kind, table in ((kind, vocabulary.words) for kind, vocabulary in tables.items()):
         for name, word in table.items():
             assert f"{kind} {name}: {{" in ended.out
             assert word.about, f"{name} has no documentation"
+    for name, audit in audits.TABLE.items():
+        assert f"audit {name}\n    {audit.about.splitlines()[0]}" in ended.out
     one = run("words", "guest_online")
     assert one.out.startswith("check guest_online: {guest, host}\n    It is online")
     assert "check dc" not in one.out

@@ -100,7 +100,7 @@ def test_each_event_is_on_disk_at_once(tmp_path: Path) -> None:
     report(e.Progress(text="bringing up example-host", at=AT))
     assert path.read_text() == "14:05:06 bringing up example-host\n"
     report(command_ended("half\n", exit=None, problem="did not end within 9 s"))
-    assert path.read_text().endswith("    half\n14:05:06 did not end within 9 s, 2.1 s\n")
+    assert path.read_text().endswith("    half\n14:05:06 guest1: did not end within 9 s, 2.1 s\n")
     report.close()
 
 
