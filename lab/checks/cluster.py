@@ -54,7 +54,7 @@ def one_dc(context: Context, nodes: list[Node]) -> Seen:
     seen = {node: context.status_from(node) for node in nodes}
     named = {status.dc for status in seen.values()}
     dc = named.pop() if len(named) == 1 else ""
-    online = bool(dc) and all(s.nodes[dc].online for s in seen.values() if dc in s.nodes)
+    online = bool(dc) and all(dc in s.nodes and s.nodes[dc].online for s in seen.values())
     text = ", ".join(f"{node}: DC {status.dc or 'none'}" for node, status in seen.items())
     return Seen(online, text)
 
@@ -149,7 +149,7 @@ def guest_online(context: Context, guest: Node, host: Node) -> Seen:
     return Seen(node.text == "online" and there, ", ".join([node.text, *places]))
 
 
-@check(lambda remote, host: f"remote node {remote} is online" + (f" by {host}" if host else ""))
+@check(lambda remote, host: f"remote node {remote} is online" + (f", connected by {host}" if host else ""))
 def remote_online(context: Context, remote: Node, host: Node | None = None) -> Seen:
     """It is online, is a remote node, and its connection resource, which has its name, is started
     on a cluster node (on `host`, if that is given).

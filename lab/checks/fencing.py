@@ -65,8 +65,8 @@ def login_refused(context: Context, node: Node, *, before: int) -> Seen:
 @check("the cluster says that fencing {node} failed")
 def fencing_failed(context: Context, node: Node) -> Seen:
     """Its fencing history (`stonith_admin --history`) has a failed action against the node."""
-    line = f"stonith_admin --history {node} --output-as=xml"
-    done = context.asked().run(line)
+    # Asked about one node alone it tells only of the last action that succeeded.
+    done = context.asked().run("stonith_admin --history '*' --verbose --output-as=xml")
     found = [
         event.get("status", "")
         for event in ET.fromstring(done.stdout).iter("fence_event")

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from lab.lab import everything
 
 LAB = [sys.executable, "-m", "lab.cli"]
 LONG = 900.0  # seconds: more than any command of these tests may take
+# A network namespace with nothing in it: on a built cache, no step may need a network.
+OFFLINE = ["unshare", "--net", "--"]
 
 
 @dataclass
@@ -36,10 +38,15 @@ class Done:
         return json.loads(self.output)
 
 
-def lab(*arguments: str, within: float = LONG, prefix: list[str] | None = None) -> Done:
+def lab(
+    *arguments: str,
+    within: float = LONG,
+    prefix: Sequence[str] = (),
+    command: Sequence[str] = LAB,
+) -> Done:
     """Run `lab` to its end; both streams together. A traceback is never an answer."""
     done = subprocess.run(
-        [*(prefix or []), *LAB, *arguments],
+        [*prefix, *command, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -79,6 +86,25 @@ class Started:
         return Done(self.process.returncode, "".join(self.lines) + rest)
 
 
+def forget(name: str, section: str) -> None:
+    """Let the lab take the section, and those after it, for not done yet."""
+    record = paths.labs() / name / "lab.json"
+    state = json.loads(record.read_text())
+    if section in state["done"]:
+        state["done"] = state["done"][: state["done"].index(section)]
+    record.write_text(json.dumps(state))
+
+
+def no_secret(name: str, folder: Path) -> None:
+    """No password, and no private key, is in anything that was written about the run."""
+    secrets = json.loads((paths.labs() / name / "secrets.json").read_text())
+    assert secrets
+    for path in (folder / "transcript.txt", folder / "results.jsonl", folder / "junit.xml"):
+        text = path.read_text()
+        assert not [key for key, value in secrets.items() if value in text], path
+        assert "PRIVATE KEY" not in text
+
+
 def eventually(condition: Callable[[], bool], within: float, what: str) -> None:
     """Wait for a condition, by a deadline."""
     end = time.monotonic() + within
@@ -99,7 +125,7 @@ def traces(name: str) -> list[str]:
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
-        if re.search(rf"\blab-{name}-|/labs/{name}/|/net/{name}\.", command):
+        if re.search(rf"\blab-{name}-|/labs/{name}/|/net/{name}\.|bmc_daemon {name}\b", command):
             found.append(f"process {process.name}: {command}")
     found += [f"cgroup {path}" for path in _empty_cgroups()]
     run = Path("/run/lab")
@@ -136,14 +162,17 @@ def name(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
-def altered(tmp_path: Path) -> Callable[[Callable[[dict[str, Any]], None]], Path]:
-    """Makes a copy of the guest walk-through with something changed in its data."""
+def altered(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Callable[[Callable[[dict[str, Any]], None]], Path]:
+    """Makes a copy of a scenario, the guest walk-through by default, with its data changed."""
+    which = getattr(request, "param", "guest-walkthrough")
 
     def make(change: Callable[[dict[str, Any]], None]) -> Path:
-        data = yaml.safe_load(scenario.find("guest-walkthrough").read_text())
+        data = yaml.safe_load(scenario.find(which).read_text())
         steps = {step["section"]: step for step in data["steps"]}
         change(steps)
-        path = tmp_path / "guest-walkthrough.yaml"
+        path = tmp_path / f"{which}.yaml"
         path.write_text(yaml.safe_dump(data, sort_keys=False))
         return path
 

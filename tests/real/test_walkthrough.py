@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from conftest import Started, lab
+from conftest import OFFLINE, Started, forget, lab, no_secret
 
 from lab import paths
 from lab.report import results
@@ -21,8 +20,6 @@ SECTIONS = [
     *(f"4.2.{n}" for n in range(1, 6)),
     *(f"4.3.{n}" for n in range(1, 6)),
 ]
-# A network namespace with nothing in it: on a built cache, no step may need a network.
-OFFLINE = ["unshare", "--net", "--"]
 
 
 def test_walkthrough(name: str) -> None:
@@ -34,7 +31,7 @@ def test_walkthrough(name: str) -> None:
 
     latest = paths.results() / name / "latest"
     _results(latest)
-    _no_secret(name, latest)
+    no_secret(name, latest)
     _playing(name)
 
     again = lab("up", "guest-walkthrough", "--name", name)
@@ -51,10 +48,7 @@ def test_walkthrough(name: str) -> None:
 
 def _cut_short(name: str) -> None:
     """Ctrl-C, then kill -9, in the middle of 4.3.4, while the guest is recovered."""
-    record = paths.labs() / name / "lab.json"
-    state = json.loads(record.read_text())
-    state["done"] = [section for section in state["done"] if section < "4.3.4"]
-    record.write_text(json.dumps(state))
+    forget(name, "4.3.4")
     for number, status in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
         started = Started("up", "guest-walkthrough", "--name", name)
         started.until("kill -9" if number == signal.SIGINT else "Testing Recovery")
@@ -96,16 +90,6 @@ def _results(folder: Path) -> None:
     assert [c.get("name", "").split()[0] for c in cases] == SECTIONS
     transcript = (folder / "transcript.txt").read_text()
     assert "kill -9 $(pidof pacemaker-remoted)" in transcript
-
-
-def _no_secret(name: str, folder: Path) -> None:
-    """No password, and no private key, is in anything that was written about the run."""
-    secrets = json.loads((paths.labs() / name / "secrets.json").read_text())
-    assert secrets
-    for path in (folder / "transcript.txt", folder / "results.jsonl", folder / "junit.xml"):
-        text = path.read_text()
-        assert not [key for key, value in secrets.items() if value in text], path
-        assert "PRIVATE KEY" not in text
 
 
 def _playing(name: str) -> None:

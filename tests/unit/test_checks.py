@@ -661,6 +661,7 @@ CASES = [
             (two(told(""), told("")), "node1: DC none, node2: DC none"),
             (two(told(NODE1, online=False), told(NODE1)), "node1: DC node1, node2: DC node1"),
             (two(told(NODE1), told(NODE1, online=False)), "DC node1"),
+            (two(told("node3"), told("node3")), "DC node3"),  # no node that they know
             (two(told(NODE1), NoStatus("not connected")), "not connected"),
         ],
     ),

@@ -10,31 +10,38 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
-from lab import evidence
+from lab import evidence, faults
+from lab.auditor import Auditor
 from lab.checks import Seen
 from lab.context import Context
 from lab.errors import BadInput, CommandFailed, CommandTimeout, LabError, Unreachable
 from lab.events import (
     Acted,
+    Audited,
     Checked,
     ClusterChanged,
     CommandEnded,
     CommandStarted,
     Event,
     EvidenceCollected,
+    FaultHealed,
+    FaultInjected,
     Progress,
+    Recovered,
     RunEnded,
     StepEnded,
     StepStarted,
+    Verdict,
     Waiting,
 )
 from lab.lab import Lab, Record
 from lab.machine import Result
+from lab.model import Announcement
 from lab.plan import PlannedCommand, PlannedPart, PlannedStep, Use
 from lab.runner import Runner
-from lab.status import ClusterStatus, NodeStatus, NoStatus
+from lab.status import ClusterStatus, NodeStatus, NoStatus, ResourceStatus
 from lab.vocabulary import Word
 
 HOST = "example-host"
@@ -94,6 +101,8 @@ class FakeLab:
         return self
 
     cluster_nodes = (HOST,)
+    names = (HOST,)
+    name = "a-lab"
 
     def save(self) -> None:
         self.saved.append(list(self.record.done))
@@ -156,8 +165,10 @@ def part(
     acts: tuple[Use, ...] = (),
     expect: tuple[Use, ...] = (),
     within: float = 5.0,
+    faults: tuple[Use, ...] = (),
+    healed: tuple[Use, ...] = (),
 ) -> PlannedPart:
-    return PlannedPart(len(commands), before, commands, acts, expect, within)
+    return PlannedPart(len(commands), before, commands, acts, expect, within, faults, healed)
 
 
 def command(
@@ -204,6 +215,48 @@ def raises(error: BaseException) -> Use:
         raise error
 
     return check(raising)
+
+
+class Breakable:
+    """Faults of a lab of which each is a name in a set: what is broken."""
+
+    def __init__(self, stage: Stage, folder: Path, words: dict[str, Word]) -> None:
+        self.stage, self.folder, self.words = stage, folder, words
+        self.broken: set[str] = set()
+        self.left = ""  # what healing leaves
+        stage.lab.folder = folder
+
+    def fault(self, name: str, error: BaseException | None = None) -> Use:
+        """A fault of that name. `error` is raised when half of it is there."""
+
+        def inject(_context: Context) -> None:
+            assert self.recorded, "it is written down before it is injected"
+            self.stage.lab.log.append(f"inject {name}")
+            self.broken.add(name)
+            if error:
+                raise error
+
+        def heal(_context: Context) -> str:
+            self.stage.lab.log.append(f"heal {name}")
+            if not self.left:
+                self.broken.discard(name)
+            return self.left
+
+        word = Word(name, f"{name} is broken", inject, create_model(name), heal=heal)
+        self.words[name] = word
+        return Use(word, {})
+
+    @property
+    def recorded(self) -> list[str]:
+        """The files of faults that stand."""
+        return sorted(path.name for path in self.folder.glob("faults/*.json"))
+
+
+@pytest.fixture
+def breakable(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Breakable:
+    words = dict(faults.load().words)
+    monkeypatch.setattr(faults.fault, "words", words)
+    return Breakable(stage, tmp_path, words)
 
 
 def act(do: Callable[[Context], str]) -> Use:
@@ -729,3 +782,288 @@ def test_results_are_counted_as_the_book_counts_its_commands(stage: Stage) -> No
         )
     )
     assert ended.verdict == "passed"
+
+
+# -- faults ---------------------------------------------------------------------------------
+
+
+def test_the_order_with_a_fault(stage: Stage, breakable: Breakable) -> None:
+    def noted(what: str) -> Use:
+        def note(_context: Context) -> bool:
+            stage.lab.log.append(f"{what}, broken: {sorted(breakable.broken)}")
+            return True
+
+        return check(note)
+
+    def acted(_context: Context) -> str:
+        stage.lab.log.append("act")
+        return "done"
+
+    stage.answers(one="")
+    ended = stage.run(
+        part(
+            command("one"),
+            before=(noted("before"),),
+            acts=(act(acted),),
+            faults=(breakable.fault("disk"), breakable.fault("cable")),
+            expect=(noted("expect"),),
+            healed=(noted("healed"),),
+        )
+    )
+    assert (ended.verdict, ended.problem) == ("passed", "")
+    assert stage.lab.log == [
+        "before, broken: []", "command one", "act", "inject disk", "inject cable",
+        "expect, broken: ['cable', 'disk']", "heal cable", "heal disk", "healed, broken: []",
+    ]  # fmt: skip
+    assert breakable.recorded == []
+    wanted = ["FaultInjected", "FaultInjected", "Checked", "FaultHealed", "FaultHealed", "Checked"]
+    assert [kind for kind in stage.kinds() if "Fault" in kind or kind == "Checked"][1:] == wanted
+    injected = [(event.number, event.text) for event in stage.all(FaultInjected)]
+    assert injected == [(1, "disk is broken"), (2, "cable is broken")]
+    healed = [(event.number, event.text, event.problem) for event in stage.all(FaultHealed)]
+    assert healed == [(2, "cable is broken", ""), (1, "disk is broken", "")]
+
+
+def test_what_is_remembered_for_healed_is_from_before_the_commands(
+    stage: Stage, breakable: Breakable
+) -> None:
+    def remember(_context: Context) -> int:
+        return len(stage.lab.typed)
+
+    def looked(_context: Context, before: int) -> bool:
+        return before == 0
+
+    stage.answers(one="")
+    mended = check(looked, remember=remember)
+    ended = stage.run(part(command("one"), faults=(breakable.fault("disk"),), healed=(mended,)))
+    assert ended.verdict == "passed"
+
+
+@pytest.mark.parametrize("fails", ["failure", "crash"])
+def test_the_fault_is_healed_whatever_fails(
+    stage: Stage, breakable: Breakable, collected: list[str], fails: str
+) -> None:
+    bad = check(no) if fails == "failure" else raises(ValueError("odd"))
+    one = part(faults=(breakable.fault("disk"),), expect=(bad,), healed=(check(yes),), within=0.0)
+    ended = stage.run(one)
+    assert ended.verdict == ("failed" if fails == "failure" else "error")
+    assert "disk" not in ended.problem  # what failed is the problem
+    assert (breakable.broken, breakable.recorded) == (set(), [])
+    assert stage.one(FaultHealed).problem == ""
+    assert len(stage.all(Checked)) == 1  # what must hold once it is healed was not looked at
+    assert collected == ["1.1"]
+
+
+def test_the_fault_is_healed_on_ctrl_c(stage: Stage, breakable: Breakable) -> None:
+    one = part(faults=(breakable.fault("disk"),), expect=(raises(KeyboardInterrupt()),))
+    with pytest.raises(KeyboardInterrupt):
+        stage.run(one)
+    assert (breakable.broken, breakable.recorded) == (set(), [])
+    assert stage.kinds()[-2:] == ["FaultHealed", "Recovered"]
+
+
+def test_a_fault_that_is_not_healed_fails_the_section(
+    stage: Stage, breakable: Breakable, collected: list[str]
+) -> None:
+    breakable.left = "it still burns"
+    one = part(faults=(breakable.fault("disk"),), expect=(check(yes),), healed=(check(yes),))
+    ended = stage.run(one)
+    assert ended.verdict == "failed"
+    assert ended.problem == "the fault is not healed: disk is broken: it still burns"
+    assert stage.one(FaultHealed).problem == ended.problem
+    assert [event.phase for event in stage.all(Checked)] == ["expect"]
+    assert breakable.recorded == ["1.json"]  # for `lab fault heal`
+    assert (stage.lab.record.done, collected) == ([], ["1.1"])
+
+
+def test_a_fault_that_is_not_healed_hides_no_earlier_problem(
+    stage: Stage, breakable: Breakable
+) -> None:
+    breakable.left = "it still burns"
+    ended = stage.run(part(faults=(breakable.fault("disk"),), expect=(check(no),), within=0.0))
+    assert ended.problem == "expected within 0 s: it is no; seen: saw False"
+    assert "it still burns" in stage.one(FaultHealed).problem
+
+
+def test_a_fault_that_cannot_be_injected(stage: Stage, breakable: Breakable) -> None:
+    broken = breakable.fault("cable", LabError("no such cable"))
+    ended = stage.run(
+        part(faults=(breakable.fault("disk"), broken), expect=(check(yes),), healed=(check(yes),))
+    )
+    assert (ended.verdict, ended.problem) == ("failed", "no such cable")
+    assert stage.lab.log == ["inject disk", "inject cable", "heal cable", "heal disk"]
+    assert (breakable.broken, breakable.recorded) == (set(), [])
+    assert not stage.all(Checked)
+    assert stage.one(FaultInjected).text == stage.one(FaultHealed).text == "disk is broken"
+
+
+def test_healed_has_a_deadline_of_its_own(stage: Stage, breakable: Breakable) -> None:
+    started = time.monotonic()
+
+    def late(_context: Context) -> bool:
+        return time.monotonic() - started > SHORT * 0.8
+
+    def later_still(_context: Context) -> bool:
+        return time.monotonic() - started > SHORT * 1.6
+
+    ended = stage.run(
+        part(
+            faults=(breakable.fault("disk"),),
+            expect=(check(late),),
+            healed=(check(later_still),),
+            within=SHORT,
+        )
+    )
+    assert ended.verdict == "passed"
+
+
+# -- the time line of a recovery ------------------------------------------------------------
+
+
+def serving(*nodes: str) -> ClusterStatus:
+    role = "Started" if nodes else "Stopped"
+    web = ResourceStatus("web", "ocf:x:y", role, nodes, bool(nodes))
+    return ClusterStatus(
+        dc=HOST, nodes={HOST: NodeStatus(HOST, "member", True)}, resources={"web": web}
+    )
+
+
+def test_the_time_line_is_told_when_all_is_healed(stage: Stage, breakable: Breakable) -> None:
+    stage.lab.statuses = [serving(HOST), serving(), serving(HOST)]
+    began = time.time()
+    ended = stage.run(
+        part(
+            acts=(act(lambda context: context.status().dc),),
+            faults=(breakable.fault("disk"), breakable.fault("cable")),
+            expect=(check(asks),),
+            healed=(check(asks),),
+        )
+    )
+    assert ended.verdict == "passed"
+    event = stage.one(Recovered)
+    assert stage.kinds()[-2:] == ["Recovered", "StepEnded"]
+    assert event.text == "disk is broken, cable is broken"
+    assert began <= event.began <= stage.all(FaultInjected)[0].at
+    assert list(event.phases) == ["detected", "fenced", "recovered", "reintegrated"]
+    detected, recovered = event.phases["detected"], event.phases["recovered"]
+    assert detected is not None
+    assert recovered is not None
+    assert 0 <= detected <= recovered <= time.time() - event.began
+    assert event.phases["fenced"] is None
+
+
+def test_the_time_line_of_what_commands_break(stage: Stage) -> None:
+    """Where no fault is, but the time line is asked for."""
+    stage.lab.statuses = [serving(HOST), serving()]
+
+    def recovery(context: Context) -> bool:
+        context.status()
+        assert context.observer is not None
+        assert context.observer.history is not None
+        return context.observer.history.phases()["detected"] is not None
+
+    asked = Use(Word("recovery", "it recovers", check(recovery).word.function, BaseModel), {})
+    stage.answers(one="", two="")
+    ended = stage.run(part(command("one"), command("two"), before=(check(asks),), expect=(asked,)))
+    assert (ended.verdict, ended.problem) == ("passed", "")
+    event = stage.one(Recovered)
+    assert event.text == "one, two"
+    assert event.phases["detected"] is not None
+
+
+def test_no_fault_no_time_line(stage: Stage) -> None:
+    stage.lab.statuses = [serving(HOST), serving()]
+    stage.run(part(expect=(check(asks), check(asks))))
+    assert not stage.all(Recovered)
+
+
+def test_the_time_line_of_a_section_that_fails_is_told_too(
+    stage: Stage, breakable: Breakable
+) -> None:
+    one = part(faults=(breakable.fault("disk"),), expect=(check(no),), within=0.0)
+    stage.runner.run([section("1.1", one), passing("1.2")])
+    assert stage.one(Recovered).phases == dict.fromkeys(
+        ["detected", "fenced", "recovered", "reintegrated"]
+    )
+
+
+# -- audits ---------------------------------------------------------------------------------
+
+
+@dataclass
+class FakeAuditor:
+    """Finds what it is told to find."""
+
+    found: dict[str, str]
+    asked: list[tuple[str, Announcement, bool]] = field(default_factory=list)
+
+    def audit(
+        self, section: str, announce: Announcement, *, expects_cluster: bool
+    ) -> list[Audited]:
+        self.asked.append((section, announce, expects_cluster))
+        return [
+            Audited(section=section, audit=name, verdict=cast(Verdict, verdict), seen=f"saw {name}")
+            for name, verdict in self.found.items()
+        ]
+
+
+def audited(stage: Stage, **found: str) -> FakeAuditor:
+    auditor = FakeAuditor(found)
+    stage.runner = Runner(
+        cast(Lab, stage.lab), [stage.events.append], "a-folder", cast(Auditor, auditor)
+    )
+    return auditor
+
+
+def test_audits_that_pass(stage: Stage) -> None:
+    auditor = audited(stage, groups="passed", cores="passed")
+    step = PlannedStep("1.1", "T", (part(expect=(check(yes),)),), Announcement(failed=["x start"]))
+    assert stage.runner.step(step).verdict == "passed"
+    assert auditor.asked == [("1.1", step.announce, False)]  # no cluster was seen
+    assert stage.kinds()[-3:] == ["Audited", "Audited", "StepEnded"]
+
+
+@pytest.mark.parametrize("verdict", ["failed", "error"])
+def test_an_audit_fails_a_section(stage: Stage, collected: list[str], verdict: str) -> None:
+    audited(stage, groups="passed", cores=verdict, crashes="failed")
+    ended = stage.run(part(expect=(check(yes),)))
+    assert (ended.verdict, ended.problem) == (verdict, "audit cores: saw cores")
+    assert len(stage.all(Audited)) == 3  # those after it are told too
+    assert (stage.lab.record.done, collected) == ([], ["1.1"])
+
+
+def test_a_section_that_failed_is_not_audited(stage: Stage) -> None:
+    auditor = audited(stage, groups="failed")
+    ended = stage.run(part(expect=(check(no),), within=0.0))
+    assert "it is no" in ended.problem
+    assert not auditor.asked
+
+
+def test_an_auditor_that_crashes_is_an_error(stage: Stage) -> None:
+    audited(stage)
+
+    def crashing(*_: object, **__: object) -> list[Audited]:
+        raise KeyError("node7")
+
+    stage.runner._auditor.audit = crashing  # type: ignore[union-attr, method-assign]
+    ended = stage.run(part(expect=(check(yes),)))
+    assert ended.verdict == "error"
+    assert "KeyError: 'node7'" in ended.problem
+
+
+def test_a_cluster_is_expected_once_it_was_seen_until_it_was_stopped(stage: Stage) -> None:
+    def stops(context: Context) -> bool:
+        context.stopped()
+        return True
+
+    auditor = audited(stage)
+    stage.lab.statuses = [online(HOST), NoStatus("not running")]
+    stage.runner.run(
+        [
+            passing("1.1"),
+            section("1.2", part(expect=(check(asks),))),
+            passing("1.3"),
+            section("1.4", part(expect=(check(stops),))),
+        ]
+    )
+    assert [expects for _, _, expects in auditor.asked] == [False, True, True, False]

@@ -123,6 +123,16 @@ def test_good(path: Path) -> None:
     assert [step.section for step in loaded.steps] == ["4.1", "4.10"]
 
 
+def with_fault(entry: str) -> Edit:
+    """A fault on line 25; nothing else moves before it."""
+    return "- reboot: host1", f"- reboot: host1\n    fault:\n      - {entry}"
+
+
+def announcing(what: str) -> Edit:
+    """An announcement on line 13."""
+    return "    where: host1\n", f"    where: host1\n    announce: {{{what}}}\n"
+
+
 # Each row: what is edited, the line that is wrong, what the message says after it.
 BAD = {
     "unknown key at the top": (
@@ -368,6 +378,115 @@ BAD = {
         26,
         "section 5, section: should be text (a number: in quotes)",
     ),
+    "unknown node in a where of several": (
+        ("    where: host1\n", "    where: [host1, host2]\n"),
+        12,
+        "section 4.1, where: there is no node 'host2'; nodes: host1, plain, guest1",
+    ),
+    "unknown node in a command's where of several": (
+        ("- echo two", "- {run: echo two, where: [plain, host2]}"),
+        15,
+        "section 4.1, book [2], where: there is no node 'host2'; nodes: host1, plain, guest1",
+    ),
+    "unknown node in an adaptation's where of several": (
+        ("run: [echo other]", "run: [{run: echo other, where: [plain, host2]}]"),
+        20,
+        "section 4.1, adapt [1], run [1], where: there is no node 'host2'; *",
+    ),
+    "a where that is no name": (
+        ("    where: host1\n", "    where: {host1: plain}\n"),
+        12,
+        "section 4.1, where: should be a list",
+    ),
+    "unknown fault": (
+        with_fault("freze: {node: host1, process: corosync}"),
+        25,
+        "section 4.1, fault [1]: unknown fault 'freze'; did you mean 'freeze'? valid: *",
+    ),
+    "a check is no fault": (
+        with_fault("dc: host1"),
+        25,
+        "section 4.1, fault [1]: unknown fault 'dc'; valid: *",
+    ),
+    "a fault's argument unknown": (
+        with_fault("freeze: {node: host1, proces: corosync}"),
+        25,
+        "section 4.1, fault [1]: freeze: proces is no argument of it; arguments: node, process",
+    ),
+    "a fault's argument missing": (
+        with_fault("freeze: host1"),
+        25,
+        "section 4.1, fault [1]: freeze: process is missing; arguments: node, process",
+    ),
+    "a fault's argument of the wrong kind": (
+        with_fault("loss: {node: host1, percent: all}"),
+        25,
+        "section 4.1, fault [1]: loss: percent should be a whole number; arguments: node, percent",
+    ),
+    "a fault of an unknown node": (
+        with_fault("cut: host2"),
+        25,
+        "section 4.1, fault [1]: cut: node: there is no node 'host2'; nodes: host1, plain, guest1",
+    ),
+    "an unknown node in the second part of a network": (
+        with_fault("partition: {groups: [[host1], [plain, host2]]}"),
+        25,
+        "section 4.1, fault [1]: partition: groups: there is no node 'host2'; "
+        "nodes: host1, plain, guest1",
+    ),
+    "a partition that is no list of lists": (
+        with_fault("partition: {groups: [host1, plain]}"),
+        25,
+        "section 4.1, fault [1]: partition: groups should be a list; arguments: groups",
+    ),
+    "two faults in one entry": (
+        with_fault("{cut: host1, power_off: plain}"),
+        25,
+        "section 4.1, fault [1]: one fault an entry, this one has 2 keys",
+    ),
+    "healed without a fault": (
+        ("- dc: host1", "- dc: host1\n    healed:\n      - no_dc:"),
+        10,
+        "section 4.1: healed: there is no fault here that could be healed",
+    ),
+    "healed without a fault, in a part": (
+        ("      - expect:\n", "      - healed: [{dc: host1}]\n        expect:\n"),
+        34,
+        "section 4.10, parts [2]: healed: there is no fault here that could be healed",
+    ),
+    "unknown check in what is healed": (
+        with_fault("cut: host1\n    healed:\n      - quorom:"),
+        27,
+        "section 4.1, healed [1]: unknown check 'quorom'; did you mean 'quorum'? valid: *",
+    ),
+    "a fault beside parts": (
+        ("    title: Two", "    title: Two\n    fault: [{cut: host1}]"),
+        26,
+        "section 4.10: a section has either parts or its own book/act/fault/expect, not both",
+    ),
+    "an unknown node is announced": (
+        announcing("nodes: {host1: offline, host2: offline}"),
+        13,
+        "section 4.1, announce, nodes: there is no node 'host2'; nodes: host1, plain, guest1",
+    ),
+    "an unknown audit is announced": (
+        announcing("violated: {crash: 10s}"),
+        13,
+        "section 4.1, announce, violated, crash: there is no audit 'crash'; "
+        "audits: answers, *, crashes",
+    ),
+    "a bad duration is announced": (
+        announcing("violated: {crashes: soon}"),
+        13,
+        "section 4.1, announce, violated, crashes: 'soon' is not a duration: "
+        "write 90s, 2min or 500ms",
+    ),
+    "unknown key of an announcement": (
+        announcing("fails: [vm monitor]"),
+        13,
+        "section 4.1, announce, fails: unknown key; did you mean 'failed'? "
+        "valid: failed, nodes, violated",
+    ),
     "a secret that no lab has": (
         ("- echo two", "- {run: echo two, stdin: root}"),
         15,
@@ -537,6 +656,84 @@ def test_reason_is_one_line(path: Path) -> None:
 def test_secret_of_a_command(path: Path) -> None:
     one, _ = planned(path, ("- echo two", "- {run: echo two, stdin: hacluster}"))
     assert [command.secret for command in one.commands] == ["", "hacluster", ""]
+
+
+TWO = ("    where: host1\n", "    where: [host1, plain]\n")
+
+
+def test_several_nodes_at_once_are_one_command(path: Path) -> None:
+    one, two = planned(path, TWO)
+    assert [command.nodes for command in one.commands] == [("host1", "plain")] * 3
+    assert (one.verbatim, one.adapted, one.added) == (2, 1, 0)
+    assert [command.nodes for command in two.commands] == [("plain",)]
+
+
+def test_a_part_and_a_command_have_nodes_of_their_own(path: Path) -> None:
+    one, two = planned(
+        path,
+        TWO,
+        ("- echo two", "- {run: echo two, where: [plain, guest1]}"),
+        ("run: [echo other]", "run: [a, {run: b, where: [guest1, host1]}, {run: c, where: plain}]"),
+        ("- where: plain", "- where: [plain, guest1]"),
+    )
+    assert [(command.text, command.nodes) for command in one.commands] == [
+        ("a", ("host1", "plain")),
+        ("b", ("guest1", "host1")),
+        ("c", ("plain",)),
+        ("echo two", ("plain", "guest1")),
+        ("echo three", ("host1", "plain")),
+    ]
+    assert (one.verbatim, one.adapted, one.added) == (2, 1, 0)
+    assert [command.nodes for command in two.commands] == [("plain", "guest1")]
+
+
+def test_what_is_added_on_several_nodes_is_counted_once(path: Path) -> None:
+    one, _ = planned(path, TWO, ("replaces: 1", "after: 1"))
+    assert [command.nodes for command in one.commands] == [("host1", "plain")] * 4
+    assert (one.verbatim, one.adapted, one.added) == (3, 0, 1)
+
+
+def test_what_is_left_out_on_several_nodes_is_counted_once(path: Path) -> None:
+    one, _ = planned(path, TWO, ("run: [echo other]", "run: []"))
+    assert one.commands[0].omitted
+    assert (one.verbatim, one.adapted, one.added) == (2, 1, 0)
+
+
+def test_faults_and_what_must_hold_when_they_are_healed(path: Path) -> None:
+    one, _ = planned(
+        path,
+        with_fault(
+            "partition: {groups: [[host1, plain], [plain]]}\n      - cut: plain\n"
+            "    healed:\n      - no_dc:\n      - dc: plain"
+        ),
+    )
+    (part,) = one.parts
+    assert [use.word.name for use in part.faults] == ["partition", "cut"]
+    assert [use.text for use in part.faults] == [
+        "the network is partitioned: host1, plain | plain",
+        "the network cable of plain is pulled",
+    ]
+    assert all(use.word.heal for use in part.faults)
+    assert [use.text for use in part.healed] == ["the cluster has no DC yet", "plain is the DC"]
+    assert [use.text for use in part.expect] == ["host1 is the DC"]
+
+
+def test_a_section_that_is_but_a_fault(path: Path) -> None:
+    one, _ = planned(path)
+    assert one.parts[0].faults == one.parts[0].healed == ()
+    text = GOOD[: GOOD.index("    where: host1")] + "    fault: [{cut: plain}]\n"
+    path.write_text(text)
+    (step,) = plans.plan(scenario.load(path), DEBIAN)
+    assert [use.text for use in step.parts[0].faults] == ["the network cable of plain is pulled"]
+
+
+def test_an_announcement(path: Path) -> None:
+    said = "nodes: {plain: offline unclean}, failed: [vm monitor], violated: {cores: 2min}"
+    one, two = planned(path, announcing(said))
+    assert one.announce.nodes == {"plain": "offline unclean"}
+    assert one.announce.failed == ["vm monitor"]
+    assert one.announce.violated == {"cores": 120.0}
+    assert (two.announce.nodes, two.announce.failed, two.announce.violated) == ({}, [], {})
 
 
 # The book's chapter 4

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from lab import actions, checks
+from lab import actions, checks, faults
 from lab.vocabulary import Node, Vocabulary
 
 NODES = ["example-host", "guest1"]
@@ -37,6 +37,11 @@ def agree(_context: object, nodes: list[Node], besides: Node | None = None) -> N
 def changed(_context: object, node: Node, *, before: str) -> str:
     """Documentation of changed."""
     return node + before
+
+
+@check("{groups} are apart", heal=lambda _context, groups: f"{groups} are together")
+def apart(_context: object, groups: list[list[Node]]) -> None:
+    """Documentation of apart."""
 
 
 @check("nothing")
@@ -93,7 +98,8 @@ def test_what_is_remembered_is_no_argument() -> None:
 
 def test_unknown_word() -> None:
     assert refused({"sizd": None}) == (
-        "unknown check 'sizd'; did you mean 'sized'? valid: agree, changed, nothing, said, sized"
+        "unknown check 'sizd'; did you mean 'sized'? valid: agree, apart, changed, nothing, "
+        "said, sized"
     )
     assert refused({"qqq": None}).startswith("unknown check 'qqq'; valid: agree, ")
 
@@ -147,6 +153,8 @@ def test_argument_of_a_word_that_takes_none() -> None:
         ({"changed": "guest2"}, "changed: node"),
         ({"agree": {"nodes": ["guest1", "guest2"]}}, "agree: nodes"),
         ({"agree": {"nodes": ["guest1"], "besides": "guest2"}}, "agree: besides"),
+        ({"apart": {"groups": [["guest2"]]}}, "apart: groups"),
+        ({"apart": {"groups": [["guest1"], ["example-host", "guest2"]]}}, "apart: groups"),
     ],
 )
 def test_unknown_node(entry: dict[str, Any], key: str) -> None:
@@ -158,15 +166,32 @@ def test_known_nodes_in_every_form() -> None:
     check.use({"agree": {"nodes": NODES, "besides": None}}, NODES)
 
 
+def test_lists_of_lists() -> None:
+    word, given = check.use({"apart": {"groups": [["guest1"], NODES]}}, NODES)
+    assert word.say(given) == "guest1 | example-host, guest1 are apart"
+    assert word.heal is not None
+    assert word.heal(None, **given) == "[['guest1'], ['example-host', 'guest1']] are together"
+    assert check.words["nothing"].heal is None
+    assert "apart: groups must not be empty" in refused({"apart": {"groups": []}})
+
+
 @pytest.mark.parametrize("entry", [{}, {"nothing": None, "changed": "guest1"}])
 def test_one_word_an_entry(entry: dict[str, Any]) -> None:
     assert refused(entry) == f"one check an entry, this one has {len(entry)} keys"
 
 
-@pytest.mark.parametrize("table", [checks.load(), actions.action], ids=["checks", "actions"])
+TABLES = {"checks": checks.load(), "actions": actions.action, "faults": faults.load()}
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_every_word_is_documented_and_its_sentence_can_be_said(table: Vocabulary) -> None:
     assert table.words
     for word in table.words.values():
         assert word.about, word.name
         values = {name: f"<{name}>" for name in word.arguments.model_fields}
         assert "<" in word.say(values) or not values, word.name
+
+
+def test_every_fault_can_be_healed() -> None:
+    for word in faults.load().words.values():
+        assert word.heal is not None, word.name

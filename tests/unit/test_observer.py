@@ -1,0 +1,276 @@
+"""The observer: every change of the cluster once, in its order, and each switch of power."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar, cast
+
+import pytest
+
+from lab import bmc, observer
+from lab.errors import Unreachable
+from lab.events import ClusterChanged, Event, PowerSwitched
+from lab.lab import Lab
+from lab.observer import Observer
+from lab.reporter import Reporter
+from lab.status import ClusterStatus, NodeStatus, NoStatus, ResourceStatus
+
+NODE1 = NodeStatus("node1", "member", True)
+REMOTE = NodeStatus("remote1", "remote", True)
+ONE = ClusterStatus(dc="node1", quorum=True, nodes={"node1": NODE1})
+TWO = replace(ONE, nodes={"node1": NODE1, "remote1": REMOTE})
+Kind = TypeVar("Kind", bound=Event)
+
+
+class FakeLab:
+    """A lab whose cluster is as the test says; its BMCs' log too."""
+
+    def __init__(self) -> None:
+        self.state: ClusterStatus | Exception = ONE
+        self.looks = 0
+        self.during: Callable[[], None] = lambda: None  # done while a look is under way
+        self.entries: list[dict[str, Any]] = []
+        self.dropped: list[tuple[str, int]] = []
+        self.scenario = self
+        self.cluster_nodes = ["node1", "node2"]
+
+    def status(self) -> ClusterStatus:
+        self.looks += 1
+        found = self.state
+        self.during()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def machine(self, name: str) -> FakeMachine:
+        return FakeMachine(self, name)
+
+
+class FakeMachine:
+    """Notes in which thread its connection was dropped."""
+
+    def __init__(self, lab: FakeLab, name: str) -> None:
+        self.lab, self.name = lab, name
+
+    def drop(self) -> None:
+        self.lab.dropped.append((self.name, threading.get_ident()))
+
+
+class Stage:
+    """An observer, and all that it says."""
+
+    def __init__(self) -> None:
+        self.lab = FakeLab()
+        self.events: list[Event] = []
+        report = Reporter([self.events.append])
+        report.begin("5.5")
+        self.observer = Observer(cast(Lab, self.lab), report)
+
+    def all(self, kind: type[Kind]) -> list[Kind]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    monkeypatch.setattr(bmc, "log", lambda lab: list(lab.entries))
+    monkeypatch.setattr(observer, "INTERVAL", 0.01)
+    return Stage()
+
+
+def until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + 5
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+# -- states ---------------------------------------------------------------------------------
+
+
+def test_the_whole_state_is_in_a_change(stage: Stage) -> None:
+    web = ResourceStatus("web", "ocf:x:y", "Started", ("node1",), True, failed=True)
+    lost = replace(REMOTE, online=False, unclean=True)
+    stage.lab.state = replace(TWO, nodes={"node1": NODE1, "remote1": lost}, resources={"web": web})
+    assert stage.observer.status() == stage.observer.last == stage.lab.state
+    (event,) = stage.all(ClusterChanged)
+    assert (event.section, event.dc, event.quorum) == ("5.5", "node1", True)
+    assert event.nodes == {"node1": "online", "remote1": "offline unclean"}
+    assert event.resources == {"web": {"role": "Started", "nodes": ["node1"], "failed": True}}
+    assert "node remote1: absent → offline unclean" in event.changes
+    event.to_json()
+
+
+def test_a_change_is_told_once(stage: Stage) -> None:
+    for state in (ONE, ONE, TWO, TWO, ONE):
+        stage.lab.state = state
+        stage.observer.status()
+    assert [event.changes[-1] for event in stage.all(ClusterChanged)] == [
+        "node node1: absent → online",
+        "node remote1: absent → online",
+        "node remote1: online → absent",
+    ]
+
+
+def test_an_older_look_does_not_overwrite_a_newer_one(stage: Stage) -> None:
+    """A look that hangs ends after one that began later: what it saw is of the past."""
+
+    def meanwhile() -> None:
+        stage.lab.during = lambda: None
+        stage.lab.state = TWO
+        stage.observer.status()
+
+    stage.lab.during = meanwhile
+    stage.observer.status()  # sees ONE, and ends last
+    assert stage.observer.last == TWO
+    assert [list(event.nodes) for event in stage.all(ClusterChanged)] == [["node1", "remote1"]]
+    stage.lab.state = ONE
+    stage.observer.status()
+    assert stage.observer.last == ONE
+
+
+def test_a_cluster_that_was_stopped_is_not_brought_back_by_a_look_from_before(
+    stage: Stage,
+) -> None:
+    def meanwhile() -> None:
+        stage.observer.notice(ClusterStatus())
+
+    stage.observer.status()
+    stage.lab.during = meanwhile
+    stage.observer.status()
+    assert stage.observer.last == ClusterStatus()
+
+
+def test_what_cannot_be_asked_changes_nothing(stage: Stage) -> None:
+    stage.observer.status()
+    stage.lab.state = NoStatus("not running")
+    with pytest.raises(NoStatus):
+        stage.observer.status()
+    assert stage.observer.last == ONE
+    assert len(stage.all(ClusterChanged)) == 1
+
+
+def test_the_history_begins_with_the_state_that_is_known(stage: Stage) -> None:
+    stage.observer.status()
+    before = time.time()
+    history = stage.observer.begin_history()
+    assert before <= history.began <= time.time()
+    assert (history.before, history.states) == (ONE, [])
+    for state in (ONE, TWO, TWO, ONE):
+        stage.lab.state = state
+        stage.observer.status()
+    assert [status for _, status in history.states] == [TWO, ONE]
+    times = [at for at, _ in history.states]
+    assert history.began <= times[0] <= times[1] <= time.time()
+
+
+# -- beside everything else -----------------------------------------------------------------
+
+
+def test_it_looks_all_the_time_while_the_block_runs(stage: Stage) -> None:
+    stage.observer.status()
+    with stage.observer.watching():
+        stage.lab.state = TWO
+        until(lambda: stage.observer.last == TWO)
+        stage.lab.state = Unreachable("nobody answers")
+        looks = stage.lab.looks
+        until(lambda: stage.lab.looks > looks + 1)  # it goes on
+        stage.lab.state = ONE
+        until(lambda: stage.observer.last == ONE)
+    looks = stage.lab.looks
+    time.sleep(0.05)
+    assert stage.lab.looks == looks
+    assert len(stage.all(ClusterChanged)) == 3
+
+
+def test_it_asks_nobody_before_there_is_a_cluster(stage: Stage) -> None:
+    with stage.observer.watching():
+        time.sleep(0.05)
+        assert stage.lab.looks == 0
+        stage.observer.status()
+        until(lambda: stage.lab.looks > 2)
+
+
+@pytest.mark.parametrize("error", [None, ValueError("odd"), KeyboardInterrupt()])
+def test_no_thread_and_no_connection_of_it_is_left(
+    stage: Stage, error: BaseException | None
+) -> None:
+    before = set(threading.enumerate())
+    watching: list[threading.Thread] = []
+
+    def block() -> None:
+        with stage.observer.watching():
+            watching.extend(set(threading.enumerate()) - before)
+            if error:
+                raise error
+
+    if error:
+        with pytest.raises(type(error)):
+            block()
+    else:
+        block()
+    (thread,) = watching
+    assert not thread.is_alive()
+    assert set(threading.enumerate()) <= before
+    assert [name for name, _ in stage.lab.dropped] == ["node1", "node2"]
+    assert {ident for _, ident in stage.lab.dropped} == {thread.ident}
+
+
+# -- power ----------------------------------------------------------------------------------
+
+
+def entry(action: str, at: float = 7.0, problem: str = "", **more: str) -> dict[str, Any]:
+    return {
+        "at": at, "node": "remote1", "action": action, "from": "1.1.1.1", "problem": problem, **more
+    }  # fmt: skip
+
+
+def test_each_switch_of_power_is_told_once(stage: Stage) -> None:
+    stage.observer.status()
+    stage.lab.entries = [entry("on", 1.0)]  # of before
+    with stage.observer.watching():
+        stage.lab.entries += [entry("off", 2.0), entry("status", 2.5, state="off")]
+        until(lambda: stage.all(PowerSwitched))
+        looks = stage.lab.looks
+        until(lambda: stage.lab.looks > looks + 2)
+        stage.lab.entries += [entry("on", 3.0), entry("refused login", 4.0, "wrong password")]
+        stage.lab.entries += [entry("reset", 5.0, "the machine hangs"), entry("soft", 6.0, "no")]
+    told = [(e.at, e.section, e.node, e.action, e.problem) for e in stage.all(PowerSwitched)]
+    assert told == [
+        (2.0, "5.5", "remote1", "off", ""),
+        (3.0, "5.5", "remote1", "on", ""),
+        (5.0, "5.5", "remote1", "reset", "the machine hangs"),
+    ]
+    with stage.observer.watching():
+        pass
+    assert len(stage.all(PowerSwitched)) == 3
+
+
+def test_a_switch_is_told_also_without_a_cluster(stage: Stage) -> None:
+    with stage.observer.watching():
+        stage.lab.entries = [entry("off")]
+    assert [event.action for event in stage.all(PowerSwitched)] == ["off"]
+
+
+@pytest.mark.parametrize(
+    ("said", "off"),
+    [
+        (entry("off"), [7.0]),
+        (entry("reset"), [7.0]),
+        (entry("on"), []),
+        (entry("off", problem="it hangs"), []),
+        (entry("status", state="off"), [7.0]),  # it had no power already
+        (entry("status", state="on"), []),
+        (entry("refused login", problem="wrong password"), []),
+    ],
+    ids=lambda value: f"{value['action']} {value['problem']}" if isinstance(value, dict) else "",
+)
+def test_the_history_knows_when_power_was_gone(
+    stage: Stage, said: dict[str, Any], off: list[float]
+) -> None:
+    with stage.observer.watching():
+        history = stage.observer.begin_history()
+        stage.lab.entries = [said]
+    assert history.powered_off == off
