@@ -188,7 +188,8 @@ class Runner:
         finally:
             history = self._observer.history or history
             self._observer.history = None
-            breaks = [use.text for use in part.faults] or [c.text for c in part.commands]
+            breaks = [use.text for use in part.faults]
+            breaks = breaks or [c.text for c in part.commands] or [use.text for use in part.acts]
             self.report(
                 Recovered(
                     section=self.report.section,

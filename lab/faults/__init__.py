@@ -5,6 +5,7 @@ written down in the lab's folder, before it is injected, so that it can be liste
 another process, also after `kill -9`:
 
     <lab's folder>/faults/NUMBER.json   {"fault": …, "arguments": …, "before": …, "at": …}
+                         /last          the last number that was given
 
 Healing works on a fault that was injected half, or not at all, and on one that the cluster
 has healed itself meanwhile, say by fencing the machine. It looks at what it did: `heal`
@@ -79,8 +80,7 @@ def inject(lab: Lab, name: str, arguments: dict[str, Any]) -> Standing:
             f"this fault stands already: {same[0].text}", hint=f"lab fault heal {same[0].number}"
         )
     before = word.remember(Context(lab), **given) if word.remember else None
-    number = max((s.number for s in standing(lab)), default=0) + 1
-    made = Standing(number, name, given, before)
+    made = Standing(_next(lab), name, given, before)
     _write(lab, made)
     try:
         word.function(Context(lab), **given)
@@ -125,6 +125,16 @@ def stands(lab: Lab, name: str, **arguments: Any) -> Iterator[Standing]:
         yield made
     finally:
         heal(lab, made)
+
+
+def _next(lab: Lab) -> int:
+    """A number that no fault of the lab had so far."""
+    last = lab.folder / "faults" / "last"
+    given = int(last.read_text()) if last.exists() else 0
+    number = max([given, *(one.number for one in standing(lab))]) + 1
+    last.parent.mkdir(exist_ok=True)
+    last.write_text(f"{number}\n")
+    return number
 
 
 def _file(lab: Lab, number: int) -> Path:

@@ -61,7 +61,7 @@ def wrong_authkey(context: Context, node: Node) -> None:
 _FILLER = ".lab-fault-full"
 
 _FILL = """set -e
-folder={folder}; size=$(du -sk "$folder" | cut -f1); new=$(mktemp -d)
+folder={folder}; ls -d "$folder/" > /dev/null; size=$(du -sk "$folder" | cut -f1); new=$(mktemp -d)
 mount -t tmpfs -o size=$((size + 256))k lab-full "$new"
 cp -a "$folder/." "$new/"
 chown --reference="$folder" "$new"; chmod --reference="$folder" "$new"

@@ -6,7 +6,7 @@ All times here are seconds after the fault; before it they are negative.
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from lab.events import ClusterChanged, Event, FaultHealed, FaultInjected, PowerSwitched, Recovered
@@ -120,6 +120,14 @@ class _Record:
     healed: list[FaultHealed] = field(default_factory=list)
     last: float = 0.0
 
+    def until(self, at: float) -> _Record:
+        """As it was then: its states and switches of power."""
+        return replace(
+            self,
+            changes=[one for one in self.changes if one.at <= at],
+            powers=[one for one in self.powers if one.at <= at],
+        )
+
     def keep(self, event: Event) -> None:
         match event:
             case ClusterChanged() if event.nodes:  # older versions told no more than the changes
@@ -191,6 +199,7 @@ def _recovery(seed: _Seed, section: Section, record: _Record) -> Recovery:
     for other in record.faults:
         if other not in seed.faults and begin <= other.at - began <= end:
             marks.append(Mark(f"fault {other.number}", other.at - began, "other"))
+    seen = record.until(began + until)  # what came later is the next part's
     return Recovery(
         text=", ".join(one.text for one in seed.faults) or (recovered.text if recovered else ""),
         faults=tuple(one.number for one in seed.faults),
@@ -198,8 +207,8 @@ def _recovery(seed: _Seed, section: Section, record: _Record) -> Recovery:
         marks=tuple(sorted(marks, key=lambda mark: (mark.missing, mark.at))),
         begin=begin,
         end=end,
-        nodes=_nodes(record, began, begin, end),
-        resources=_resources(record, began, begin, end),
+        nodes=_nodes(seen, began, begin, end),
+        resources=_resources(seen, began, begin, end),
     )
 
 
