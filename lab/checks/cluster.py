@@ -149,7 +149,11 @@ def guest_online(context: Context, guest: Node, host: Node) -> Seen:
     return Seen(node.text == "online" and there, ", ".join([node.text, *places]))
 
 
-@check(lambda remote, host: f"remote node {remote} is online" + (f", connected by {host}" if host else ""))
+@check(
+    lambda remote, host: (
+        f"remote node {remote} is online" + (f", connected by {host}" if host else "")
+    )
+)
 def remote_online(context: Context, remote: Node, host: Node | None = None) -> Seen:
     """It is online, is a remote node, and its connection resource, which has its name, is started
     on a cluster node (on `host`, if that is given).

@@ -168,13 +168,14 @@ def _lying_bmc(name: str, altered: Make) -> None:
     arguments = Path(f"/proc/{int(file.read_text())}/cmdline").read_text().split("\0")[3:-1]
     bmc.stop(name)
     inside = ["nsenter", f"--net=/run/lab/net/{name}", "--", sys.executable, "-c", _LYING]
-    with subprocess.Popen([*inside, *arguments], start_new_session=True) as liar:
-        try:
-            eventually(lambda: bmc.alive(name), 20, "the lying BMC answers")
-            done = _again(name, altered(_only("freeze", "45s")))
-            _fails(done, name, "remote1 was rebooted and is up again; seen: still the same boot")
-        finally:
-            liar.kill()
+    subprocess.run([*inside, *arguments], check=True, timeout=30)  # it goes to the background
+    try:
+        eventually(lambda: bmc.alive(name), 20, "the lying BMC answers")
+        done = _again(name, altered(_only("freeze", "45s")))
+        _fails(done, name, "remote1 was rebooted and is up again; seen: still the same boot")
+    finally:
+        os.kill(int(file.read_text()), signal.SIGKILL)
+    eventually(lambda: not bmc.alive(name), 10, "the lying BMC is gone")
     assert lab("status", name).status == 0
     _mend(name)
 

@@ -342,8 +342,7 @@ def fence_event(status: str, target: str = REMOTE) -> str:
 def history(*events: str) -> World:
     """What stonith_admin, on the node that is asked, tells of the remote node's fencing."""
     text = f"<pacemaker-result><fence_history>{''.join(events)}</fence_history></pacemaker-result>"
-    line = f"stonith_admin --history {REMOTE} --output-as=xml"
-    return runs(HOST, line, text)
+    return runs(HOST, r"stonith_admin --history '\*' --verbose --output-as=xml", text)
 
 
 def recovering(*states: tuple[float, bool]) -> World:

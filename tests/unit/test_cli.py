@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,11 @@ import pytest
 from lab import audits, checks, cli, faults, paths, providers
 from lab import doctor as doctors
 from lab.actions import action
+from lab.errors import Unreachable
+from lab.events import RunEnded, RunStarted
 from lab.lab import Lab
+from lab.machine import Machine
+from lab.providers import Wire
 
 ROOT = Path(__file__).resolve().parents[2]
 WALK = "guest-walkthrough"
@@ -431,6 +436,233 @@ def test_what_is_not_imported(arguments: list[str], heavy: list[str]) -> None:
     done = python(LOOK.format(arguments=arguments, heavy=heavy))
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+# -- fault ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nemo(monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """A lab on disk, of which cables can be pulled: the only thing that its provider does."""
+    cables = {"example-host": True}
+
+    def cable(_provider: object, lab: str, node: str, *, plugged: bool) -> None:
+        assert lab == "nemo"
+        assert cables[node] in (True, False)  # KeyError for one that has none
+        cables[node] = plugged
+
+    def wiring(_provider: object, lab: str) -> dict[str, Wire]:
+        assert lab == "nemo"
+        return {node: Wire(plugged) for node, plugged in cables.items()}
+
+    monkeypatch.setattr(NoMachines, "cable", cable, raising=False)
+    monkeypatch.setattr(NoMachines, "wiring", wiring, raising=False)
+    return make_lab("nemo")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["mend"], "invalid choice: 'mend'"),
+        (["inject", "example-host"], "required: FAULT"),
+        (["inject", "example-host", "gnaw"], "there is no fault 'gnaw'; faults: "),
+        (["inject", "example-host", "cut", "x"], "cut takes: lab fault inject NODE cut nothing"),
+        (
+            ["inject", "example-host", "freeze"],
+            "freeze takes: lab fault inject NODE freeze PROCESS",
+        ),
+        (
+            ["inject", "example-host", "delay", "soon"],
+            "delay: milliseconds is a number, not 'soon'",
+        ),
+        (["inject", "example-host", "delay", "-5"], "delay: milliseconds is a number, not '-5'"),
+        (
+            ["inject", "example-host", "partition"],
+            "partition: two groups or more, none empty, and a node in one of them only",
+        ),
+        (["inject", "guest1", "power_off"], "guest1 is a guest; this fault is for machines: ex"),
+        (["heal", "one"], "invalid int value: 'one'"),
+        (["heal", "7"], "there is no fault 7; faults that stand: none"),
+    ],
+)
+def test_bad_faults(
+    run: Run, nemo: Lab, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
+) -> None:
+    monkeypatch.setattr(NoMachines, "partition", lambda *_: None, raising=False)
+    monkeypatch.setattr(Lab, "power_on", lambda *_: None)
+    ended = run("fault", *arguments)
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith("lab: ")
+    assert says in ended.err.splitlines()[0]
+    assert faults.standing(nemo) == []
+
+
+@pytest.mark.xfail(strict=True, raises=(ValueError, KeyError), reason="that is a traceback")
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["node7", "cut"], "there is no node 'node7'; nodes: example-host, guest1"),
+        (["example-host/node7", "partition"], "there is no node 'node7'; nodes: example-host,"),
+        (["guest1", "cut"], "guest1 is a guest; this fault is for machines: example-host"),
+        (["example-host", "freeze", ""], "freeze: process must not be empty"),
+    ],
+)
+def test_bad_nodes_of_faults(run: Run, nemo: Lab, arguments: list[str], says: str) -> None:
+    ended = run("fault", "inject", *arguments)
+    assert (ended.status, ended.out) == (2, "")
+    assert says in ended.err
+    assert faults.standing(nemo) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["inject", "example-host", "cut"], ["list"], ["list", "--json"], ["heal"]]
+)
+def test_faults_of_which_lab(run: Run, arguments: list[str]) -> None:
+    ended = run("fault", *arguments)
+    assert ended.status == 2
+    assert "there is no lab\n  try: lab up SCENARIO" in ended.err
+    make_lab("dory")
+    ended = run("fault", *arguments, "--name", "nemo")
+    assert ended.status == 2
+    assert "there is no lab 'nemo'; labs: dory" in ended.err
+    make_lab("nemo")
+    ended = run("fault", *arguments)
+    assert ended.status == 2
+    assert "say which lab: dory, nemo" in ended.err
+
+
+def test_a_fault_by_hand(run: Run, nemo: Lab) -> None:
+    said = run("fault", "inject", "example-host", "cut")
+    assert (said.status, said.err) == (0, "")
+    assert said.out == (
+        "fault 1: the network cable of example-host is pulled\n"
+        "lab fault heal 1 --name nemo mends it\n"
+    )
+    again = run("fault", "inject", "example-host", "cut")
+    assert again.status == 3
+    assert "this fault stands already: the network cable of example-host" in again.err
+    assert "  try: lab fault heal 1" in again.err
+    listed = run("fault", "list")
+    assert "the network cable of example-host is pulled" in listed.out
+    (row,) = json.loads(run("fault", "list", "--json").out)
+    assert (row["number"], row["fault"], row["arguments"]) == (1, "cut", {"node": "example-host"})
+    assert row["text"] == "the network cable of example-host is pulled"
+    wrong = run("fault", "heal", "1", "2")
+    assert wrong.status == 2
+    assert "there is no fault 2; faults that stand: 1" in wrong.err
+    assert len(faults.standing(nemo)) == 1  # the other one is not healed by the way
+    healed = run("fault", "heal", "1")
+    assert (healed.status, healed.out) == (
+        0, "healed 1: the network cable of example-host is pulled\n",
+    )  # fmt: skip
+    assert run("fault", "list").out == "no fault stands\n"
+    assert json.loads(run("fault", "list", "--json").out) == []
+    assert (run("fault", "heal").status, run("fault", "heal").out) == (0, "no fault stands\n")
+
+
+def test_what_is_not_healed_is_told_and_the_others_are_healed(
+    run: Run, nemo: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("fault", "inject", "example-host", "cut")
+    folder = nemo.folder / "faults"
+    stuck = {"fault": "freeze", "arguments": {"node": "guest1", "process": "x"}, "at": 1.0}
+    (folder / "7.json").write_text(json.dumps(stuck))
+    monkeypatch.setattr(NoMachines, "running", lambda *_: {"example-host": True})
+
+    def unreachable(*_: object) -> Machine:
+        raise Unreachable("guest1 cannot be reached")
+
+    monkeypatch.setattr(Lab, "machine", unreachable)
+    ended = run("fault", "heal")
+    assert ended.status == 1
+    assert "x on guest1 is frozen: guest1 cannot be reached" in ended.err
+    assert "  try: lab fault heal 7 --name nemo tries again" in ended.err
+    assert "healed 1: the network cable of example-host is pulled" in ended.out
+    assert [one.number for one in faults.standing(nemo)] == [7]
+
+
+@pytest.mark.parametrize("arguments", [["fault", "list"], ["fault", "heal"], ["status"]])
+def test_a_damaged_record_of_a_fault(run: Run, nemo: Lab, arguments: list[str]) -> None:
+    run("fault", "inject", "example-host", "cut")
+    file = nemo.folder / "faults" / "1.json"
+    file.write_text("{")
+    ended = run(*arguments)
+    assert ended.status == 2
+    assert f"{file} is damaged" in ended.err
+
+
+# -- report ---------------------------------------------------------------------------------
+
+
+def record(state: Path, name: str) -> Path:
+    """A run of that lab that is on record."""
+    folder = state / "results" / name / "20260301-140506"
+    folder.mkdir(parents=True)
+    started = RunStarted(
+        lab=name, scenario=WALK, title="T", platform="p", provider="q", sections=("4.1.1",)
+    )
+    ended = RunEnded(verdict="passed", seconds=1.0)
+    lines = [json.dumps(event.to_json()) for event in (started, ended)]
+    (folder / "results.jsonl").write_text("\n".join(lines) + "\n")
+    (folder.parent / "latest").symlink_to(folder.name)
+    return folder
+
+
+def test_report(run: Run, state: Path, tmp_path: Path) -> None:
+    folder = record(state, "nemo")
+    ended = run("report", "nemo")
+    assert (ended.status, ended.out) == (0, f"{folder / 'report.html'}\n")
+    assert "</html>" in (folder / "report.html").read_text()
+    output = tmp_path / "mine.html"
+    ended = run("report", "nemo", "--output", str(output))
+    assert (ended.status, ended.out) == (0, f"{output}\n")
+    assert output.read_text() == (folder / "report.html").read_text()
+
+
+def test_report_of_the_only_run_there_is(run: Run, state: Path) -> None:
+    """Also when the lab itself is gone: its results stay."""
+    record(state, "nemo")
+    assert run("report").status == 0
+    record(state, "dory")
+    ended = run("report")
+    assert ended.status == 2
+    assert "say which lab: dory, nemo" in ended.err
+
+
+def test_report_of_no_run(run: Run, state: Path) -> None:
+    ended = run("report")
+    assert (ended.status, ended.out) == (2, "")
+    assert "there is no lab" in ended.err
+    ended = run("report", "nemo")
+    assert (ended.status, ended.out) == (2, "")
+    assert "no run of a lab 'nemo' is on record; runs: none" in ended.err
+    record(state, "dory")
+    make_lab("nemo")
+    for arguments in (["report"], ["report", "nemo"], ["report", "../results/dory/.."]):
+        ended = run(*arguments)
+        assert ended.status == 2
+        assert "is on record; runs: dory" in ended.err
+
+
+def test_a_report_that_cannot_be_written(run: Run, state: Path, tmp_path: Path) -> None:
+    record(state, "nemo")
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file" / "mine.html", tmp_path):
+        ended = run("report", "nemo", "--output", str(place))
+        assert (ended.status, ended.out) == (3, "")
+        assert str(tmp_path) in ended.err
+
+
+def test_a_report_without_a_browser(run: Run, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = record(state, "nemo")
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address))
+    ended = run("report", "nemo", "--open")
+    assert ended.status == 1
+    assert "no browser could be started" in ended.err
+    assert opened == [(folder / "report.html").as_uri()]
+    assert (folder / "report.html").exists()
 
 
 # -- pipes and signals ----------------------------------------------------------------------

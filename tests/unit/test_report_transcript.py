@@ -94,6 +94,42 @@ def test_everything_of_a_section(tmp_path: Path) -> None:
     ]
 
 
+def test_faults_power_and_audits(tmp_path: Path) -> None:
+    phases = {"detected": 2.5, "fenced": None, "recovered": 11.0, "reintegrated": None}
+    lines = written(
+        tmp_path / "transcript.txt",
+        e.StepStarted(section=SECTION, title="T", at=AT - 10),
+        e.FaultInjected(section=SECTION, number=3, text="the cable of n is pulled", at=AT),
+        e.PowerSwitched(section=SECTION, node="n", action="off", at=AT + 1),
+        e.PowerSwitched(section=SECTION, node="n", action="on", problem="it hangs", at=AT + 2),
+        e.FaultHealed(section=SECTION, number=3, text="the cable of n is pulled", seconds=1, at=AT),
+        e.FaultHealed(
+            section=SECTION, number=4, text="x", seconds=1, problem="it is\nstill so", at=AT
+        ),
+        e.Recovered(section=SECTION, text="the cable", began=AT, phases=phases, at=AT),
+        e.Audited(section=SECTION, audit="groups", verdict="passed", seen="web", at=AT),
+        e.Audited(section=SECTION, audit="cores", verdict="failed", seen="n: core", at=AT),
+        e.Audited(
+            section=SECTION, audit="crashes", verdict="passed", seen="n", announced=True, at=AT
+        ),
+    )
+    assert lines[4:] == [
+        "14:05:06 fault 3: the cable of n is pulled",
+        "14:05:07 +11.0s power: n off",
+        "14:05:08 +12.0s power: n on, failed: it hangs",
+        "14:05:06 healed 3: the cable of n is pulled (1.0 s)",
+        "14:05:06 healed 4: x (1.0 s)",
+        "14:05:06   problem: it is",
+        "14:05:06   problem: still so",
+        "14:05:06 recovery after the cable: detected +2.5 s, not fenced, recovered +11.0 s, "
+        "not reintegrated",
+        "14:05:06 PASS audit groups: web",
+        "14:05:06 FAIL audit cores: n: core",
+        "14:05:06 PASS audit crashes, announced: n",
+        "",
+    ]
+
+
 def test_each_event_is_on_disk_at_once(tmp_path: Path) -> None:
     path = tmp_path / "transcript.txt"
     report = Transcript(path)

@@ -950,6 +950,7 @@ def test_the_time_line_is_told_when_all_is_healed(stage: Stage, breakable: Break
     assert recovered is not None
     assert 0 <= detected <= recovered <= time.time() - event.began
     assert event.phases["fenced"] is None
+    assert stage.runner._observer.history is None  # what comes later is no part of it
 
 
 def test_the_time_line_of_what_commands_break(stage: Stage) -> None:

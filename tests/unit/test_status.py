@@ -160,8 +160,14 @@ def test_no_dc() -> None:
 
 
 def test_cluster_that_does_not_run() -> None:
-    with pytest.raises(NoStatus, match="no cluster status: Not connected"):
+    """What the tool gives as its errors says more than the name of its exit status."""
+    with pytest.raises(
+        NoStatus, match=r"^no cluster status: .*; crm_mon: Connection to cluster fa"
+    ):
         sample("2.1.5-not-connected")
+    alone = '<pacemaker-result><status code="102" message="Not connected"/></pacemaker-result>'
+    with pytest.raises(NoStatus, match=r"^no cluster status: Not connected$"):
+        status.parse(alone)
 
 
 @pytest.mark.parametrize(
