@@ -2,7 +2,8 @@
 
 The faults are those of section 5.6. What the cluster must wait anyway is read from its own
 configuration: for the connection of a remote node the monitor's interval and time-out, for a
-cluster node Corosync's token and consensus. The harness's own share is what its BMC took: from a request to the power being switched.
+cluster node Corosync's token and consensus. The harness's own share is what its BMC took: from
+a request to the power being switched.
 """
 
 from __future__ import annotations

@@ -35,7 +35,6 @@ PROGRAMS = {
     "ssh-keygen": ("openssh-client", "it makes the keys of a lab"),
     "socat": ("socat", "ssh reaches a container's socket through it"),
     "ip": ("iproute2", "it makes a lab's network"),
-    "bridge": ("iproute2", "it parts a lab's network where a fault asks for that"),
     "nsenter": ("util-linux", "commands enter a lab's network with it"),
     "unshare": ("util-linux", "it makes a lab's namespaces"),
     "setpriv": ("util-linux", "it ends an image build with the one who asked for it"),

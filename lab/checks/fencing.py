@@ -67,11 +67,11 @@ def fencing_failed(context: Context, node: Node) -> Seen:
     """Its fencing history (`stonith_admin --history`) has a failed action against the node."""
     # Asked about one node alone it tells only of the last action that succeeded.
     done = context.asked().run("stonith_admin --history '*' --verbose --output-as=xml")
-    found = [
-        event.get("status", "")
-        for event in ET.fromstring(done.stdout).iter("fence_event")
-        if event.get("target") == node
-    ]
+    try:
+        events = ET.fromstring(done.stdout).iter("fence_event")
+    except ET.ParseError:
+        return Seen(False, done.output.strip()[-300:] or "no answer")
+    found = [event.get("status", "") for event in events if event.get("target") == node]
     return Seen("failed" in found, ", ".join(found) or "no event")
 
 

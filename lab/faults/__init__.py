@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -73,7 +73,10 @@ def inject(lab: Lab, name: str, arguments: dict[str, Any]) -> Standing:
 
     If it cannot be injected whole, what there is of it is healed again.
     """
-    word, given = load().use({name: arguments}, lab.scenario.names)
+    try:
+        word, given = load().use({name: arguments}, lab.scenario.names)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
     same = [s for s in standing(lab) if (s.fault, s.arguments) == (name, given)]
     if same:
         raise CannotRun(
@@ -84,8 +87,15 @@ def inject(lab: Lab, name: str, arguments: dict[str, Any]) -> Standing:
     _write(lab, made)
     try:
         word.function(Context(lab), **given)
-    except BaseException:
-        heal(lab, made)
+    except (BadInput, CannotRun):  # refused: there is nothing of it that could be healed
+        _file(lab, made.number).unlink()
+        raise
+    except BaseException as error:
+        try:
+            heal(lab, made)
+        except NotHealed as left:
+            if isinstance(error, LabError):
+                raise NotHealed(f"{error.message}; {left.message}", hint=left.hint) from error
         raise
     return made
 
@@ -112,6 +122,8 @@ def standing(lab: Lab) -> list[Standing]:
     for path in (lab.folder / "faults").glob("*.json"):
         try:
             found.append(Standing(int(path.stem), **json.loads(path.read_text())))
+            if found[-1].fault not in load().words:
+                raise ValueError(f"there is no fault {found[-1].fault!r}")
         except (ValueError, TypeError) as error:
             raise BadInput(f"{path} is damaged: {error}") from error
     return sorted(found, key=lambda one: one.number)
@@ -130,7 +142,9 @@ def stands(lab: Lab, name: str, **arguments: Any) -> Iterator[Standing]:
 def _next(lab: Lab) -> int:
     """A number that no fault of the lab had so far."""
     last = lab.folder / "faults" / "last"
-    given = int(last.read_text()) if last.exists() else 0
+    given = 0
+    with suppress(FileNotFoundError, ValueError):  # a damaged one: those that stand will do
+        given = int(last.read_text())
     number = max([given, *(one.number for one in standing(lab))]) + 1
     last.parent.mkdir(exist_ok=True)
     last.write_text(f"{number}\n")

@@ -62,11 +62,11 @@ _FILLER = ".lab-fault-full"
 
 _FILL = """set -e
 folder={folder}; ls -d "$folder/" > /dev/null; size=$(du -sk "$folder" | cut -f1); new=$(mktemp -d)
+trap 'umount "$new" || true; rmdir "$new" || true' EXIT
 mount -t tmpfs -o size=$((size + 256))k lab-full "$new"
 cp -a "$folder/." "$new/"
 chown --reference="$folder" "$new"; chmod --reference="$folder" "$new"
 mount --bind "$new" "$folder"
-umount "$new"; rmdir "$new"
 dd if=/dev/zero of="$folder/{filler}" bs=1k 2>/dev/null || true
 """
 

@@ -85,6 +85,8 @@ def _device(context: Context, node: str) -> str:
 
 def _netem(context: Context, node: str, how: str) -> None:
     device = _device(context, node)
+    if "netem" in context.machine(node).run(f"tc qdisc show dev {device}", check=True).stdout:
+        raise CannotRun(f"delay or loss of {node} stands already", hint="lab fault heal ends it")
     try:
         context.machine(node).run(f"tc qdisc replace dev {device} root netem {how}", check=True)
     except CommandFailed as error:

@@ -144,6 +144,9 @@ def _mend(name: str) -> None:
         status = one.status("node1")
         place = status.resources["FAKE1"].nodes
         online = all(node.text == "online" for node in status.nodes.values())
+        if online and place != ("remote1",):
+            # An idle cluster may not notice by itself that something else has become possible.
+            node1.run("crm_resource --refresh --resource FAKE1", within=60)
         return online and place == ("remote1",) and not status.failed
 
     eventually(well, 120, "the cluster is well")

@@ -498,7 +498,6 @@ def test_bad_faults(
     assert faults.standing(nemo) == []
 
 
-@pytest.mark.xfail(strict=True, raises=(ValueError, KeyError), reason="that is a traceback")
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -347,10 +347,8 @@ def test_a_block_after_which_it_is_not_healed(lab: FakeLab) -> None:
 # -- what is refused ------------------------------------------------------------------------
 
 # What is refused was not injected: to heal it is to undo what somebody else did, or to fail.
-healed_all_the_same = pytest.mark.xfail(strict=True, reason="what was refused is healed")
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="it is a ValueError")
 @pytest.mark.parametrize(
     ("name", "arguments", "says"),
     [
@@ -366,14 +364,12 @@ def test_what_there_is_not(lab: FakeLab, name: str, arguments: dict[str, Any], s
     assert lab.records == []
 
 
-@healed_all_the_same
 def test_a_guest_has_no_cable(guests: FakeLab) -> None:
     with pytest.raises(BadInput, match="guest1 is a guest; this fault is for machines"):
         faults.inject(guests.real, "cut", {"node": "guest1"})
     assert guests.records == []
 
 
-@healed_all_the_same
 @pytest.mark.parametrize("port", ["3121", "3121/sctp", "0/tcp", "65536/tcp", "tcp/3121", "1/tcp\n"])
 def test_a_port_that_is_none(lab: FakeLab, port: str) -> None:
     Nft(lab.machine("node1"))
@@ -383,7 +379,6 @@ def test_a_port_that_is_none(lab: FakeLab, port: str) -> None:
     assert lab.records == []
 
 
-@healed_all_the_same
 def test_a_network_is_partitioned_once(lab: FakeLab) -> None:
     groups = [["node1"], ["node2", "remote1"]]
     made = lab.inject("partition", groups=groups)
@@ -393,7 +388,6 @@ def test_a_network_is_partitioned_once(lab: FakeLab) -> None:
     assert faults.standing(lab.real) == [made]
 
 
-@healed_all_the_same
 def test_a_loss_that_is_refused_ends_no_delay(lab: FakeLab) -> None:
     tc = Tc(lab.machine("node1"), lab.address("node1"))
     lab.inject("delay", node="node1", milliseconds=5)
@@ -402,7 +396,6 @@ def test_a_loss_that_is_refused_ends_no_delay(lab: FakeLab) -> None:
     assert tc.netem == "delay 5ms"
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="it is a KeyError")
 def test_a_record_of_a_fault_that_there_is_no_more(lab: FakeLab) -> None:
     lab.inject("cut", node="node1")
     file = lab.folder / "faults" / "1.json"
@@ -411,7 +404,6 @@ def test_a_record_of_a_fault_that_there_is_no_more(lab: FakeLab) -> None:
         print([one.text for one in faults.standing(lab.real)])
 
 
-@pytest.mark.xfail(strict=True, raises=NotHealed, reason="it is swallowed")
 def test_ctrl_c_goes_through_what_cannot_be_healed(lab: FakeLab, recorder: Recorder) -> None:
     recorder.error, recorder.left = KeyboardInterrupt(), "a hole"
     with pytest.raises(KeyboardInterrupt):
@@ -419,7 +411,6 @@ def test_ctrl_c_goes_through_what_cannot_be_healed(lab: FakeLab, recorder: Recor
     assert lab.records == ["1.json"]
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="it is swallowed")
 def test_why_it_could_not_be_injected_is_told_with_what_is_left(
     lab: FakeLab, recorder: Recorder
 ) -> None:
