@@ -1,4 +1,4 @@
-"""The cluster's state, from crm_mon's XML: nodes, resources, failed actions."""
+"""The cluster's state, from crm_mon's XML: its DC, its quorum, its nodes."""
 
 from __future__ import annotations
 
@@ -185,111 +185,6 @@ def node_state(context: Context, node: Node, state: str) -> Seen:
     found = context.status().nodes.get(node)
     text = found.text if found else "absent"
     return Seen(text == state, text)
-
-
-@check(lambda resource, node: f"resource {resource} is started" + (f" on {node}" if node else ""))
-def resource_started(context: Context, resource: str, node: Node | None = None) -> Seen:
-    """The primitive is active there (or where the cluster likes), only there, and not failed."""
-    found = context.status().resources.get(resource)
-    if found is None:
-        return Seen(False, "no such resource")
-    there = found.nodes == (node,) if node else len(found.nodes) == 1
-    ok = found.role == "Started" and there and not found.failed
-    return Seen(ok, found.text, hint="lab status, or crm_mon -1rf on a node")
-
-
-@check("resource {resource} is in role {role}")
-def resource_role(context: Context, resource: str, role: str) -> Seen:
-    """The primitive's role in crm_mon's words: Stopped, Starting, Started …"""
-    found = context.status().resources.get(resource)
-    return Seen(found is not None and found.role == role, found.text if found else "absent")
-
-
-@check("{resources} are on one node")
-def resources_together(context: Context, resources: list[str]) -> Seen:
-    """Each primitive is started, all of them on the same node."""
-    status = context.status()
-    found = {r: status.resources.get(r) for r in resources}
-    places = {s.nodes if s and s.role == "Started" else () for s in found.values()}
-    text = ", ".join(f"{r} {s.text if s else 'absent'}" for r, s in found.items())
-    return Seen(len(places) == 1 and len(places.pop()) == 1, text)
-
-
-@check("{resources} are started, some on each of {nodes}")
-def resources_spread(context: Context, resources: list[str], nodes: list[Node]) -> Seen:
-    """Each primitive is started on exactly one of the nodes, and each node has at least one."""
-    status = context.status()
-    places = {r: status.resources[r] for r in resources if r in status.resources}
-    started = [
-        r for r, s in places.items() if s.role == "Started" and len(s.nodes) == 1 and not s.failed
-    ]
-    used = {node for r in started for node in places[r].nodes}
-    text = ", ".join(f"{r} {places[r].text if r in places else 'absent'}" for r in resources)
-    return Seen(len(started) == len(resources) and used == set(nodes), text)
-
-
-@check("the state files of {resources} are where the cluster says they run")
-def dummies_real(context: Context, resources: list[str]) -> Seen:
-    """Each ocf:pacemaker:Dummy has its state file on its node's machine, and on no other.
-
-    The agent keeps it as $HA_VARRUN/Dummy-ID.state (see its `state` parameter).
-    """
-    status = context.status()
-    wrong, places = [], []
-    holders = _holders(context, resources, list(status.nodes))
-    for resource in resources:
-        found = status.resources.get(resource)
-        said = set(found.nodes) if found else set()
-        places.append(f"{resource} {' '.join(sorted(holders[resource])) or 'nowhere'}")
-        if said != holders[resource] or len(said) != 1:
-            wrong.append(f"{resource}: cluster says {sorted(said)}, file on {holders[resource]}")
-    return Seen(not wrong, "; ".join(wrong) or ", ".join(places))
-
-
-@check("{resource} really runs on {nodes}")
-def really_runs(context: Context, resource: str, nodes: list[Node]) -> Seen:
-    """The state file of that ocf:pacemaker:Dummy is on these nodes' machines, and on no other,
-    whatever the cluster says.
-    """
-    holders = _holders(context, [resource], context.lab.scenario.names)[resource]
-    return Seen(holders == set(nodes), ", ".join(sorted(holders)) or "nowhere")
-
-
-def _holders(context: Context, resources: list[str], nodes: list[str]) -> dict[str, set[str]]:
-    """On which machines each dummy's state file is."""
-    holders: dict[str, set[str]] = {resource: set() for resource in resources}
-    for node in nodes:
-        listing = context.machine(node).run("find /run -maxdepth 2 -name 'Dummy-*.state'")
-        for path in listing.stdout.split():
-            name = path.rpartition("/")[2].removeprefix("Dummy-").removesuffix(".state")
-            if name in holders:
-                holders[name].add(node)
-    return holders
-
-
-@check("a failed {operation} of {resource} is recorded")
-def failed_action(context: Context, resource: str, operation: str) -> Seen:
-    """The cluster lists that operation of that very resource as failed."""
-    failed = context.status().failed
-    hit = [a for a in failed if (a.resource, a.operation) == (resource, operation)]
-    return Seen(bool(hit), "; ".join(a.text for a in failed) or "no failed action")
-
-
-@check("no failed action of {resource} is recorded")
-def no_failed_action_of(context: Context, resource: str) -> Seen:
-    """The cluster has that resource and lists no failed operation of it."""
-    status = context.status()
-    if resource not in status.resources:
-        return Seen(False, "no such resource")
-    hit = [a.text for a in status.failed if a.resource == resource]
-    return Seen(not hit, "; ".join(hit) or "none")
-
-
-@check("no failed action is left")
-def no_failed_actions(context: Context) -> Seen:
-    """The cluster's list of failed actions is empty."""
-    failed = context.status().failed
-    return Seen(not failed, "; ".join(a.text for a in failed) or "none")
 
 
 @check("crm_mon, asked on {node}, sees {guest} online")

@@ -41,6 +41,7 @@ def test_remote_walkthrough(name: str, altered: Make) -> None:
     no_secret(name, latest)
     _report(name, latest)
     _bmcs(name)
+    _differing_key(name, altered)
     _lying_bmc(name, altered)
     _wrong_plug(name, altered)
     _not_healed(name, altered)
@@ -96,11 +97,11 @@ def _bmcs(name: str) -> None:
 # -- what must fail -------------------------------------------------------------------------
 
 
-def _fails(done: Done, name: str, reason: str) -> None:
-    """Section 5.6 failed, for that reason."""
+def _fails(done: Done, name: str, reason: str, section: str = "5.6") -> None:
+    """The section failed, for that reason."""
     assert done.status == 1, done.output
     events = results.read(paths.results() / name / "latest" / "results.jsonl")
-    (ended,) = [e for e in events if e["event"] == "StepEnded" and e["section"] == "5.6"]
+    (ended,) = [e for e in events if e["event"] == "StepEnded" and e["section"] == section]
     assert ended["verdict"] == "failed"
     assert reason in ended["problem"]
     assert any(e["event"] == "EvidenceCollected" for e in events)
@@ -151,6 +152,29 @@ def _mend(name: str) -> None:
 
     eventually(well, 120, "the cluster is well")
     one.close()
+
+
+def _differing_key(name: str, altered: Make) -> None:
+    """node2 has another key than the others, says 5.3.3; with the right one all is well."""
+    record = paths.labs() / name / "lab.json"
+    before = record.read_text()
+    other = {"run": "dd if=/dev/urandom of=/etc/pacemaker/authkey bs=4096 count=1"}
+
+    def change(steps: Steps) -> None:
+        step = steps["5.3.3"]
+        step |= {"before": [], "within": "3s"}
+        step["book"][2] = other | {"where": "node2"}
+
+    def mend(steps: Steps) -> None:
+        steps["5.3.3"]["before"] = []
+
+    forget(name, "5.3.3")
+    done = lab("up", str(altered(change)), "--name", name, "--until", "5.3.3")
+    reason = "/etc/pacemaker/authkey is the same on node1, node2, remote1; seen: node1"
+    _fails(done, name, reason, "5.3.3")
+    done = lab("up", str(altered(mend)), "--name", name, "--until", "5.3.3")
+    assert done.status == 0, done.output
+    record.write_text(before)
 
 
 _LYING = """

@@ -714,6 +714,16 @@ CASES = [
         ],
     ),
     Case(
+        "runs_twice",
+        {"resource": "FAKE1", "besides": GUEST},
+        dummies(World(), example_host=FILE.format("FAKE1"), guest1=FILE.format("FAKE1")),
+        [
+            (dummies(World()), "nowhere"),
+            (dummies(World(), guest1=FILE.format("FAKE1")), GUEST),
+            (dummies(World(), example_host=FILE.format("FAKE1")), HOST),
+        ],
+    ),
+    Case(
         "fenced",
         {"node": REMOTE},
         bmcs(bmc_entry("off"), bmc_entry("on")),
