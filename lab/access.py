@@ -35,6 +35,7 @@ class Access:
         self.known_hosts = folder / "known_hosts"
         self.key = folder / "id_ed25519"
         self._secrets = folder / "secrets.json"
+        self._known: dict[str, str] | None = None
 
     def create(self, lab: str, scenario: Scenario, provider: Provider) -> None:
         """Make every key and password, and the config. What is there already is kept."""
@@ -56,6 +57,7 @@ class Access:
             draft = self._secrets.with_name("secrets.json.new")
             _write_private(draft, json.dumps(found | made).encode())
             draft.replace(self._secrets)
+            self._known = None
 
     def secret(self, name: str) -> str:
         """A password of this lab."""
@@ -64,8 +66,9 @@ class Access:
 
     def without_secrets(self, text: str) -> str:
         """The text with each password replaced by its name."""
-        found = json.loads(self._secrets.read_text()) if self._secrets.exists() else {}
-        for name, secret in found.items():
+        if self._known is None and self._secrets.exists():
+            self._known = json.loads(self._secrets.read_text())
+        for name, secret in (self._known or {}).items():
             text = text.replace(secret, f"(secret {name})")
         return text
 

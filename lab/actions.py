@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from lab.context import Context
 from lab.errors import CommandFailed
 from lab.model import Secret
 from lab.vocabulary import Node, Vocabulary
+
+if TYPE_CHECKING:  # paramiko takes long to import
+    from lab.machine import Result
 
 action = Vocabulary("action")
 
@@ -71,8 +76,17 @@ def install(context: Context, nodes: list[Node], debian: list[str], redhat: list
     family = context.lab.platform.family
     packages = shlex.join(debian if family == "debian" else redhat)
     tool = "apt-get" if family == "debian" else "yum"
-    for node in nodes:
-        context.machine(node).run(f"{tool} install -y {packages}", within=300, check=True)
+    line = f"{tool} install -y {packages}"
+
+    def one(node: str) -> Result:
+        machine = context.machine(node)
+        try:
+            return machine.run(line, within=300, check=True)
+        finally:
+            machine.drop()  # connections belong to a thread, and this one ends
+
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        context.done.append(tuple(pool.map(one, nodes)))
     return f"installed {packages} on {', '.join(nodes)}"
 
 

@@ -14,7 +14,6 @@ from lab.scene import Core, Failure, Scene, found_cores, recorded_failures
 from lab.survey import Surveyor
 
 GRACE = 15.0  # seconds for a cluster that is on its way when the section ends
-LASTING = ("cores", "crashes")  # what happened does not go away: announced, they are just told
 
 
 class Auditor:
@@ -48,7 +47,7 @@ class Auditor:
         def settled(finding: Finding) -> bool:
             patience = announce.violated.get(finding.audit, GRACE)
             late = time.monotonic() - started > patience
-            return finding.verdict == "passed" or late or _told(finding, announce)
+            return finding.verdict == "passed" or late
 
         findings = wait_for(
             look,
@@ -60,7 +59,7 @@ class Auditor:
             Audited(
                 section=section,
                 audit=finding.audit,
-                verdict="passed" if _told(finding, announce) else finding.verdict,
+                verdict=finding.verdict,
                 seen=finding.seen,
                 announced=finding.audit in announce.violated,
             )
@@ -76,6 +75,7 @@ class Auditor:
             cluster_nodes=tuple(self._lab.scenario.cluster_nodes),
             expected_nodes=announce.nodes,
             announced_failures=tuple(announce.failed),
+            announced_crashes=tuple(announce.crashes),
             known_failures=self._failures,
             known_cores=self._cores,
             expects_cluster=expects_cluster,
@@ -85,7 +85,3 @@ class Auditor:
         self._failures = recorded_failures(scene.surveys)
         self._cores = found_cores(scene.surveys)
         self._surveyor.forget()
-
-
-def _told(finding: Finding, announce: Announcement) -> bool:
-    return finding.audit in LASTING and finding.audit in announce.violated

@@ -103,7 +103,7 @@ def _seen(wrong: Iterable[str], looked: str, unjudged: Iterable[str] = ()) -> Se
 
 
 @audit("the cluster answers")
-def answers(scene: Scene) -> Seen:
+def cluster_answers(scene: Scene) -> Seen:
     """A cluster node answers, and so does each one with power that another sees online."""
     try:
         views = scene.views
@@ -120,7 +120,7 @@ def answers(scene: Scene) -> Seen:
 
 
 @audit("exactly one DC")
-def one_dc(scene: Scene) -> Seen:
+def single_dc(scene: Scene) -> Seen:
     """Every cluster node that answers names the same DC, which exists and is online."""
     named = {viewer: view.dc or "none" for viewer, (_, view) in scene.views.items()}
     wrong = []
@@ -285,8 +285,15 @@ def cores(scene: Scene) -> Seen:
 
 @audit("no daemon of the cluster crashed", of_cluster=False)
 def crashes(scene: Scene) -> Seen:
-    """No node's journal says that one ended by a fault of its own. To be killed is no crash."""
-    wrong = [f"{node}: {line}" for node, s in scene.surveys.items() for line in s.crashes]
+    """No node's journal says that one ended by a fault of its own. To be killed is no crash, and
+    what the section announced is none either.
+    """
+    wrong = [
+        f"{node}: {line}"
+        for node, survey in scene.surveys.items()
+        for line in survey.crashes
+        if not any(re.search(pattern, line) for pattern in scene.announced_crashes)
+    ]
     read, unread = _read(scene)
     return _seen(wrong, f"journal of {read}", unread)
 

@@ -134,7 +134,7 @@ def log(lab: Lab) -> list[dict[str, Any]]:
     Each entry has `at` (when it was done, epoch seconds), `node`, `action`, `from` (address
     of who asked) and `problem` ('' if it was done). Actions:
 
-        on, off, reset   with `asked`, when it was asked for
+        on, off, reset   with `asked`, when it was asked for, and `was`: on or off before
         soft, diag       never done: there is no way to ask a machine's system from outside
         status           with `state`: on, off or ''. Written when it is another answer than
                          the one that this asker got last for this machine

@@ -81,16 +81,18 @@ class Power:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._pool, self._provider.running, self._lab)
 
-    async def act(self, node: str, action: str) -> None:
+    async def act(self, node: str, action: str) -> str:
         """Do `on`, `off` or `reset`; returns when it was done and seen to be done.
+
+        What comes back is what the power was before: on or off.
 
         Raises Refused, or whatever the provider raises.
         """
         async with self._turns[node]:
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._pool, self._act, node, action)
+            return await loop.run_in_executor(self._pool, self._act, node, action)
 
-    def _act(self, node: str, action: str) -> None:
+    def _act(self, node: str, action: str) -> str:
         before = self._provider.running(self._lab)
         if node not in before:
             raise LabError("there is no such machine any more")
@@ -104,6 +106,7 @@ class Power:
             self._provider.power_on(self._lab, node)
         if self._provider.running(self._lab).get(node) is not (action != "off"):
             raise LabError(f"the provider has done it, but the power is not {action}")
+        return "on" if before[node] else "off"
 
 
 class Control:
@@ -156,17 +159,17 @@ class Control:
             self._log.write(node, "status", asker, problem, state=state)
 
     async def _action(self, node: str, action: str, asker: str, answer: Answer) -> None:
-        asked, code, problem = time.time(), Code.DONE, ""
+        asked, code, problem, was = time.time(), Code.DONE, "", ""
         try:
             if action not in ("on", "off", "reset"):
                 code, problem = Code.INVALID, "these BMCs have no such action"
             else:
-                await self._power.act(node, action)
+                was = await self._power.act(node, action)
         except Refused as error:
             code, problem = Code.NOT_NOW, str(error)
         except Exception as error:  # noqa: BLE001  # whatever it is, the client must not believe it
             code, problem = Code.FAILED, str(error)
-        self._log.write(node, action, asker, problem, asked=asked)
+        self._log.write(node, action, asker, problem, asked=asked, was=was)
         answer([], code)
 
 

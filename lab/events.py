@@ -189,7 +189,7 @@ class Recovered(Event):
     `phases`: seconds after that, in this order, None for what did not happen:
 
         detected      the cluster's state changed for the first time
-        fenced        a BMC took a machine's power away, or told a node that it has none
+        fenced        a BMC took a machine's power away, or found it without as it was to give it
         recovered     every resource that was active before is active again, for good
         reintegrated  every node that was online before is online again, for good
     """

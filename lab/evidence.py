@@ -55,7 +55,7 @@ def _node(lab: Lab, node: str, folder: Path) -> None:
             _write(lab, folder / name, f"{error.output}\n{error.message}\n")
     if node in lab.scenario.guests:
         try:
-            (folder / "console.txt").write_text(lab.guests_of(node).console(node))
+            _write(lab, folder / "console.txt", lab.guests_of(node).console(node))
         except (LabError, OSError) as error:
             (folder / "console.txt").write_text(f"no console log: {error}\n")
     machine.drop()

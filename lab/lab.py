@@ -190,18 +190,25 @@ class Lab:
         """The cluster's state, as a node's crm_mon prints it.
 
         Without a node, a cluster node is asked: the one that answered last, or else the first
-        that does. Raises what the first one did where none answers.
+        that does, and one with quorum before one without. Raises what the first one did where
+        none answers.
         """
         if node:
             return self._status(node)
         problem: LabError | None = None
+        without_quorum: tuple[str, ClusterStatus] | None = None
         for name in self._askable():
             try:
                 found = self._status(name)
             except LabError as error:
                 problem = problem or error
                 continue
-            self.asked = name
+            if found.quorum:
+                self.asked = name
+                return found
+            without_quorum = without_quorum or (name, found)
+        if without_quorum:  # of a cluster in parts, only one with quorum would know better
+            self.asked, found = without_quorum
             return found
         assert problem is not None
         raise problem

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,13 +150,14 @@ class Machine:
         connection = getattr(self._mine, "connection", None)
         self._mine.connection = None
         if connection is not None:
+            with suppress(ValueError):  # `close` may have had it
+                self._all.remove(connection)
             _close(connection)
 
     def close(self) -> None:
         """Close every thread's connection."""
-        for connection in self._all:
-            _close(connection)
-        self._all.clear()
+        while self._all:  # other threads may drop theirs meanwhile
+            _close(self._all.pop())
         self._mine = threading.local()
 
     def _connect(self) -> fabric.Connection:

@@ -6,6 +6,7 @@ A scenario is a chapter of the book, a step one of its numbered sections.
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address
 from typing import Annotated, Any, Literal
 
@@ -50,6 +51,17 @@ NodeName = Annotated[str, Field(pattern=NAME)]
 Where = Annotated[list[NodeName], BeforeValidator(_names)]  # one name, or several nodes at once
 Address = Annotated[str, AfterValidator(_address)]
 VersionText = Annotated[str, AfterValidator(_version)]
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is not a regular expression: {error}") from error
+    return value
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
 Seconds = Annotated[float, BeforeValidator(parse_seconds)]
 MiB = Annotated[int, Field(ge=64)]
 Uses = dict[str, Any]  # one entry: the name of a check or an action -> its arguments
@@ -156,12 +168,14 @@ class Announcement(Frozen):
     """What the audits after a section are to expect, beyond that all is well.
 
     `nodes`: a node's state in words where it is not online ("offline", "absent"). `failed`:
-    failed actions that may be on record, each "RESOURCE OPERATION". `violated`: audits that
-    may be violated, and for how long after the section.
+    failed actions that may be on record, each "RESOURCE OPERATION". `crashes`: regular expressions
+    of what the journal may say of a daemon that crashed. `violated`: audits that may be violated,
+    and for how long after the section.
     """
 
     nodes: dict[NodeName, str] = {}
     failed: list[str] = []
+    crashes: list[Pattern] = []
     violated: dict[str, Seconds] = {}
 
 

@@ -30,13 +30,13 @@ class Observer:
     report: Reporter
     last: ClusterStatus = field(default_factory=ClusterStatus)
     history: History | None = None
-    _began: float = 0.0  # when the look began that `last` is from
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _switched: int = 0  # how many of the BMCs' entries were told
+    _began: float = 0.0  # when the look began that `last` is from, by the monotonic clock
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _switched: int = -1  # how many of the BMCs' entries were told; -1: those before are nobody's
 
     def status(self) -> ClusterStatus:
         """The cluster's state now. Raises NoStatus where the cluster does not run."""
-        began = time.time()
+        began = time.monotonic()
         status = self.lab.status()
         self.notice(status, began)
         return status
@@ -44,7 +44,7 @@ class Observer:
     def notice(self, status: ClusterStatus, began: float | None = None) -> None:
         """Take note of a state; `began`: when the look began that saw it, by default now."""
         with self._lock:
-            at = time.time() if began is None else began
+            at = time.monotonic() if began is None else began
             if at < self._began:
                 return  # another thread's look began later and is here already
             changes = status.changes_since(self.last)
@@ -67,49 +67,68 @@ class Observer:
                 )
             )
 
-    def begin_history(self) -> History:
+    def begin_history(self) -> None:
         """From now on keep the cluster's states."""
-        self.history = History(time.time(), self.last)
-        return self.history
+        with suppress(LabError):  # what it was at the last look will do then
+            self.status()
+        with self._lock:
+            self.history = History(time.time(), self.last)
+            self._began = time.monotonic()  # a look that began before is of before the fault
+
+    def end_history(self) -> History | None:
+        """Keep them no more; those that were kept."""
+        with self._lock:
+            history, self.history = self.history, None
+        return history
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Look all the time while the block runs, from when there is a cluster to be looked at."""
-        self._switched = len(bmc.log(self.lab))
+        self._power()
         end = threading.Event()
-        thread = threading.Thread(target=self._watch, args=(end.wait,), daemon=True)
+        defects: list[Exception] = []
+        thread = threading.Thread(target=self._watch, args=(end.wait, defects), daemon=True)
         thread.start()
         try:
             yield
         finally:
             end.set()
             thread.join()
-            self._power()
+        self._power()
+        if defects:  # without an observer nothing that was seen is whole
+            raise defects[0]
 
-    def _watch(self, ended: Callable[[float], bool]) -> None:
-        while not ended(INTERVAL):
-            if not self.last.nodes:
-                continue
-            with suppress(LabError):  # nobody answers now; what is awaited says so in the end
-                self.status()
-            self._power()
+    def _watch(self, ended: Callable[[float], bool], defects: list[Exception]) -> None:
+        try:
+            while not ended(INTERVAL):
+                if not self.last.nodes:
+                    continue
+                with suppress(LabError):  # nobody answers now; what is awaited says so
+                    self.status()
+                self._power()
+        except Exception as error:  # noqa: BLE001  # told by the thread that waits for this one
+            defects.append(error)
         for node in self.lab.scenario.cluster_nodes:
             self.lab.machine(node).drop()  # connections belong to a thread, and this one ends
 
     def _power(self) -> None:
         entries = bmc.log(self.lab)
-        for entry in entries[self._switched :]:
-            off = entry["action"] in ("off", "reset") or entry.get("state") == "off"
-            if self.history and off and not entry["problem"]:
-                self.history.powered_off.append(entry["at"])
-            if entry["action"] in ("on", "off", "reset"):
-                self.report(
-                    PowerSwitched(
-                        at=entry["at"],
-                        section=self.report.section,
-                        node=entry["node"],
-                        action=entry["action"],
-                        problem=entry["problem"],
-                    )
+        told = len(entries) if self._switched < 0 else self._switched
+        for entry in entries[told:]:
+            if entry["action"] not in ("on", "off", "reset"):
+                continue
+            off = entry["action"] != "on" or entry["was"] == "off"
+            with self._lock:
+                since = self.history.began if self.history else entry["at"]
+                if self.history and off and not entry["problem"] and entry["at"] > since:
+                    self.history.powered_off.append(entry["at"])
+            self.report(
+                PowerSwitched(
+                    at=entry["at"],
+                    section=self.report.section,
+                    node=entry["node"],
+                    action=entry["action"],
+                    problem=entry["problem"],
                 )
+            )
         self._switched = len(entries)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from lab.status import ClusterStatus
 
-PHASES = ("detected", "fenced", "recovered", "reintegrated")
+Phase = Literal["detected", "fenced", "recovered", "reintegrated"]
 
 
 @dataclass
@@ -19,7 +20,7 @@ class History:
 
     `began`: when the fault was injected; `before`: the cluster's state then; `states`: each
     later one that was another than the one before it; `powered_off`: when a BMC took a
-    machine's power away, or told somebody that it has none.
+    machine's power away, or found it without as it was to give it.
     """
 
     began: float

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from lab import evidence, faults
@@ -56,11 +56,16 @@ class Runner:
     ) -> None:
         self.lab = lab
         self.evidence_folder = evidence_folder
-        self.report = Reporter(listeners)
+        self.report = Reporter(listeners, hide=lab.access.without_secrets)
         self._typist = Typist(lab, self.report)
         self._judge = Judge(self.report)
         self._observer = Observer(lab, self.report)
         self._auditor = auditor
+
+    def look(self) -> None:
+        """Look at the cluster, if there is one: a lab that is carried on with may have one."""
+        with suppress(LabError):
+            self._observer.status()
 
     def run(self, steps: Iterable[PlannedStep], *, keep_going: bool = False) -> Verdict:
         """Every step; after a failure the rest is skipped, unless told to keep going."""
@@ -182,12 +187,12 @@ class Runner:
         if not part.faults and not any(use.word.name == "recovery" for use in uses):
             yield
             return
-        history = self._observer.begin_history()
+        self._observer.begin_history()
         try:
             yield
         finally:
-            history = self._observer.history or history
-            self._observer.history = None
+            history = self._observer.end_history()
+            assert history is not None
             breaks = [use.text for use in part.faults]
             breaks = breaks or [c.text for c in part.commands] or [use.text for use in part.acts]
             self.report(
@@ -203,8 +208,9 @@ class Runner:
     def _fault(self, use: Use) -> Iterator[None]:
         """The fault stands while the block runs. One that is not healed fails the section."""
         one = faults.inject(self.lab, use.word.name, use.arguments)
-        self.report(FaultInjected(section=self.report.section, number=one.number, text=one.text))
         try:
+            section = self.report.section
+            self.report(FaultInjected(section=section, number=one.number, text=one.text))
             yield
         except BaseException:
             # Whatever ended the section is the section's problem; the fault is healed beside it.

@@ -75,6 +75,9 @@ def _problems(scenario: Scenario) -> Iterator[tuple[str, Place]]:
                 valid = ", ".join(audits.names())
                 problem = f"there is no audit {name!r}; audits: {valid}"
                 yield problem, (*place, "announce", "violated", name)
+            if name in ("cores", "crashes"):
+                problem = "what happened does not pass; announce what may be said: crashes: [...]"
+                yield problem, (*place, "announce", "violated", name)
         for index, part in enumerate(step.parts or [step]):
             inner = (*place, "parts", index) if step.parts else place
             for problem, at in _part_problems(scenario, step, part):

@@ -27,7 +27,8 @@ class Scene:
     `machines_on`: machines with power. `cluster_nodes`: the machines that run the full
     stack. `expected_nodes`: the states that the section announced for nodes that are not
     online, in words ("offline unclean", "absent"). `announced_failures`: "RESOURCE OPERATION"
-    that may be on record. `known_failures`, `known_cores`: what was there before the section,
+    that may be on record. `announced_crashes`: patterns of journal lines.
+    `known_failures`, `known_cores`: what was there before the section,
     see below. `expects_cluster`: a cluster was seen, and was not stopped on purpose.
     """
 
@@ -36,6 +37,7 @@ class Scene:
     cluster_nodes: tuple[str, ...]
     expected_nodes: Mapping[str, str] = field(default_factory=dict)
     announced_failures: tuple[str, ...] = ()
+    announced_crashes: tuple[str, ...] = ()
     known_failures: frozenset[Failure] = frozenset()
     known_cores: frozenset[Core] = frozenset()
     expects_cluster: bool = True

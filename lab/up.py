@@ -115,12 +115,15 @@ def opened(wish: Wish, listener: Listener) -> Iterator[Run]:
                     sections=tuple(s.section for s in _remaining(plan, lab, wish.until)),
                 )
             )
+        if (standing := faults.standing(lab)) and _remaining(plan, lab, wish.until):
+            raise CannotRun(
+                f"a section would be judged with this standing: {standing[0].text}",
+                hint=f"lab fault heal --name {name}",
+            )
         lab.up(tell)
         runner = Runner(lab, listeners, str(results), Auditor(lab))
+        runner.look()
         run = Run(lab, plan, runner, results)
-        for fault in faults.standing(lab):
-            hint = f"lab fault heal --name {name} mends it"
-            tell(f"fault {fault.number} stands: {fault.text}; {hint}")
         if lab.record.done:
             tell(f"sections done earlier: {', '.join(lab.record.done)}")
         yield run

@@ -105,7 +105,8 @@ def configured(context: Context, nodes: int, resources: int) -> Seen:
 
 @check("the cluster has settled")
 def cluster_settled(context: Context) -> Seen:
-    """The DC is idle (`crmadmin --status`: S_IDLE) and no resource is on its way.
+    """The DC is idle (`crmadmin --status`: S_IDLE), no resource is on its way, and the scheduler
+    has nothing left to do (`crm_resource --wait`).
 
     What is placed rightly at one look may be moved at the next while a transition runs.
     """
@@ -116,7 +117,10 @@ def cluster_settled(context: Context) -> Seen:
     if moving:
         return Seen(False, ", ".join(moving))
     done = context.asked().run(f"crmadmin --status={status.dc}")
-    return Seen(done.exit == 0 and "S_IDLE" in done.stdout, done.output.strip())
+    if done.exit or "S_IDLE" not in done.stdout:
+        return Seen(False, done.output.strip())
+    waited = context.asked().run("crm_resource --wait --timeout=3")
+    return Seen(waited.exit == 0, waited.output.strip() or "idle")
 
 
 @check("the cluster property {name} is {value}")
@@ -187,14 +191,14 @@ def node_state(context: Context, node: Node, state: str) -> Seen:
     return Seen(text == state, text)
 
 
-@check("crm_mon, asked on {node}, sees {guest} online")
-def crm_mon_on(context: Context, node: Node, guest: Node) -> Seen:
+@check("crm_mon, asked on {node}, sees {sees} online")
+def crm_mon_on(context: Context, node: Node, sees: Node) -> Seen:
     """crm_mon run on that node itself (not on a cluster node) answers with the cluster's state."""
     try:
         status = context.status_from(node)
     except NoStatus as error:
         return Seen(False, error.message)
-    found = status.nodes.get(guest)
+    found = status.nodes.get(sees)
     return Seen(found is not None and found.online, found.text if found else "absent")
 
 

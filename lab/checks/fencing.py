@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 import xml.etree.ElementTree as ET
 from typing import Any
 
 from lab import bmc
 from lab.checks import Seen, check
 from lab.context import Context
-from lab.recovery import PHASES
+from lab.errors import CommandFailed
+from lab.recovery import History, Phase
 from lab.vocabulary import Node
 
 
@@ -16,19 +18,19 @@ def _entries(context: Context, node: str) -> list[dict[str, Any]]:
     return [entry for entry in bmc.log(context.lab) if entry.get("node") == node]
 
 
-def _switched(context: Context, node: str, since: int) -> list[tuple[str, str]]:
-    """What the machine's BMC did to its power, or that there was none; for whom."""
+def _switched(context: Context, node: str, since: int) -> list[tuple[str, str, str]]:
+    """What the machine's BMC did to its power: action, the power before, and for whom."""
     names = {context.lab.address(name): name for name in context.lab.scenario.names}
-    done = []
-    for entry in _entries(context, node)[since:]:
-        deed = "is off" if entry.get("state") == "off" else entry["action"]
-        if deed in ("on", "off", "reset", "is off") and not entry["problem"]:
-            done.append((deed, names.get(entry["from"], entry["from"])))
-    return done
+    return [
+        (entry["action"], entry["was"], names.get(entry["from"], entry["from"]))
+        for entry in _entries(context, node)[since:]
+        if entry["action"] in ("on", "off", "reset") and not entry["problem"]
+    ]
 
 
-def _told(done: list[tuple[str, str]]) -> str:
-    return ", ".join(f"{deed} for {who}" for deed, who in done) or "its BMC did nothing"
+def _told(done: list[tuple[str, str, str]]) -> str:
+    said = [f"{deed} (was {was}) for {who}" for deed, was, who in done]
+    return ", ".join(said) or "its BMC did nothing"
 
 
 @check(
@@ -36,16 +38,16 @@ def _told(done: list[tuple[str, str]]) -> str:
     remember=lambda c, node, **_: len(_entries(c, node)),
 )
 def fenced(context: Context, node: Node, by: Node | None = None, *, before: int) -> Seen:
-    """Its BMC took its power away, or told that it had none, and then gave it power, since the
+    """Its BMC took its power away, or found it without, and then gave it power, since the
     section's commands; for a cluster node, or for that very one.
     """
     done = _switched(context, node, before)
     off = whole = False
-    for deed, _ in done:
-        off = off or deed in ("off", "reset", "is off")
+    for deed, was, _ in done:
+        off = off or deed == "off" or was == "off"
         whole = whole or deed == "reset" or (deed == "on" and off)
     able = [by] if by else context.lab.scenario.cluster_nodes
-    return Seen(whole and all(who in able for _, who in done), _told(done))
+    return Seen(whole and all(who in able for _, _, who in done), _told(done))
 
 
 @check("{node} was not fenced", remember=lambda c, node: len(_entries(c, node)))
@@ -62,25 +64,35 @@ def login_refused(context: Context, node: Node, *, before: int) -> Seen:
     return Seen(bool(found), f"refused {len(found)}: {found[-1]['problem']}" if found else "none")
 
 
-@check("the cluster says that fencing {node} failed")
-def fencing_failed(context: Context, node: Node) -> Seen:
-    """Its fencing history (`stonith_admin --history`) has a failed action against the node."""
+def _failed_fencings(context: Context, node: str) -> int:
     # Asked about one node alone it tells only of the last action that succeeded.
     done = context.asked().run("stonith_admin --history '*' --verbose --output-as=xml")
     try:
-        events = ET.fromstring(done.stdout).iter("fence_event")
-    except ET.ParseError:
-        return Seen(False, done.output.strip()[-300:] or "no answer")
-    found = [event.get("status", "") for event in events if event.get("target") == node]
-    return Seen("failed" in found, ", ".join(found) or "no event")
+        events = list(ET.fromstring(done.stdout).iter("fence_event"))
+    except ET.ParseError as error:
+        raise CommandFailed(done.output.strip()[-300:] or "stonith_admin told nothing") from error
+    wanted = (node, "failed")
+    return sum((event.get("target"), event.get("status")) == wanted for event in events)
 
 
-@check("no BMC was ever asked by {node}")
-def asked_no_bmc(context: Context, node: Node) -> Seen:
-    """No BMC's log has an entry with the node's address."""
+@check(
+    "the cluster failed to fence {node} {times} times more",
+    remember=lambda c, node, **_: _failed_fencings(c, node),
+)
+def fencing_failed(context: Context, node: Node, times: int = 1, *, before: int) -> Seen:
+    """Its fencing history has that many failed actions against the node more than before the
+    section's commands.
+    """
+    more = _failed_fencings(context, node) - before
+    return Seen(more >= times, f"{more} more")
+
+
+@check("no BMC was asked by {node}", remember=lambda c, node: len(bmc.log(c.lab)))
+def asked_no_bmc(context: Context, node: Node, *, before: int) -> Seen:
+    """No BMC's log has an entry with the node's address since the section's commands."""
     address = context.lab.address(node)
-    asked = [entry for entry in bmc.log(context.lab) if entry.get("from") == address]
-    return Seen(not asked, f"asked {len(asked)} times" if asked else "never")
+    asked = [e["node"] for e in bmc.log(context.lab)[before:] if e.get("from") == address]
+    return Seen(not asked, f"asked those of {', '.join(asked)}" if asked else "none")
 
 
 @check("{node} was not restarted", remember=lambda c, node: c.lab.boot(node))
@@ -91,16 +103,34 @@ def not_rebooted(context: Context, node: Node, *, before: str) -> Seen:
 
 
 @check("the recovery shows: {phases}")
-def recovery(context: Context, phases: list[str]) -> Seen:
+def recovery(context: Context, phases: list[Phase]) -> Seen:
     """Each phase of the recovery (detected, fenced, recovered, reintegrated) has come about since
     the fault, or since this part's commands; the text says after how many seconds.
     """
-    if unknown := set(phases) - set(PHASES):
-        raise ValueError(f"no phase {', '.join(unknown)}; phases: {', '.join(PHASES)}")
-    assert context.observer is not None
-    assert context.observer.history is not None
-    found = context.observer.history.phases()
+    found = _history(context).phases()
     told = [
         f"{name} +{at:.1f} s" if at is not None else f"not {name}" for name, at in found.items()
     ]
     return Seen(all(found[name] is not None for name in phases), ", ".join(told))
+
+
+@check("resource {resource} stays in role {role} for {seconds} s")
+def role_lasts(context: Context, resource: str, role: str, seconds: int) -> Seen:
+    """The primitive has been in that role (crm_mon's word) without a break for so long, as the
+    history of this part's fault has it.
+    """
+    context.status()
+    since: float | None = None
+    last = ""
+    for at, status in _history(context).states:
+        found = status.resources.get(resource)
+        last = found.role if found else "absent"
+        since = (since or at) if last == role else None
+    lasted = time.time() - since if since else 0.0
+    return Seen(lasted >= seconds, f"{last} for {lasted:.0f} s" if since else last or "no change")
+
+
+def _history(context: Context) -> History:
+    assert context.observer is not None
+    assert context.observer.history is not None, "this part has no fault, and no check `recovery`"
+    return context.observer.history

@@ -56,7 +56,7 @@ def dummies_real(context: Context, resources: list[str]) -> Seen:
     """
     status = context.status()
     wrong, places = [], []
-    holders = _holders(context, resources, list(status.nodes))
+    holders = _holders(context, resources)
     for resource in resources:
         found = status.resources.get(resource)
         said = set(found.nodes) if found else set()
@@ -71,7 +71,7 @@ def really_runs(context: Context, resource: str, nodes: list[Node]) -> Seen:
     """The state file of that ocf:pacemaker:Dummy is on these nodes' machines, and on no other,
     whatever the cluster says.
     """
-    holders = _holders(context, [resource], context.lab.scenario.names)[resource]
+    holders = _holders(context, [resource])[resource]
     return Seen(holders == set(nodes), ", ".join(sorted(holders)) or "nowhere")
 
 
@@ -80,15 +80,33 @@ def runs_twice(context: Context, resource: str, besides: Node) -> Seen:
     """The state file of that ocf:pacemaker:Dummy is on that node's machine and on another one:
     what a cluster is there to prevent.
     """
-    holders = _holders(context, [resource], context.lab.scenario.names)[resource]
+    holders = _holders(context, [resource])[resource]
     ok = besides in holders and len(holders) > 1
     return Seen(ok, ", ".join(sorted(holders)) or "nowhere")
 
 
-def _holders(context: Context, resources: list[str], nodes: list[str]) -> dict[str, set[str]]:
-    """On which machines each dummy's state file is."""
+def _state_file(context: Context, resource: str, node: str) -> str:
+    line = f"stat -c '%i %y' $(find /run -maxdepth 2 -name 'Dummy-{resource}.state')"
+    done = context.machine(node).run(line)
+    return done.stdout.strip() if done.exit == 0 else ""
+
+
+@check(
+    "{resource} was not restarted on {node}",
+    remember=lambda c, resource, node: _state_file(c, resource, node),
+)
+def dummy_not_restarted(context: Context, resource: str, node: Node, *, before: str) -> Seen:
+    """The state file of that ocf:pacemaker:Dummy is the one of before the section's commands: its
+    agent makes another when it starts.
+    """
+    now = _state_file(context, resource, node)
+    return Seen(bool(before) and now == before, "the same" if now == before else now or "none")
+
+
+def _holders(context: Context, resources: list[str]) -> dict[str, set[str]]:
+    """On which machines each dummy's state file is; those that no cluster lists count too."""
     holders: dict[str, set[str]] = {resource: set() for resource in resources}
-    for node in nodes:
+    for node in context.lab.scenario.names:
         listing = context.machine(node).run("find /run -maxdepth 2 -name 'Dummy-*.state'")
         for path in listing.stdout.split():
             name = path.rpartition("/")[2].removeprefix("Dummy-").removesuffix(".state")

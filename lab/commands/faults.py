@@ -100,7 +100,7 @@ def _arguments(word: Word, texts: list[str]) -> dict[str, Any]:
     for (name, field), text in zip(fields.items(), texts, strict=True):
         kind = field.annotation
         if kind is int:
-            if not text.isdigit():
+            if not text.isdecimal():
                 raise BadInput(f"{word.name}: {name} is a number, not {text!r}")
             found[name] = int(text)
         elif get_origin(kind) is list and get_origin(get_args(kind)[0]) is list:

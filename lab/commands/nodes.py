@@ -1,4 +1,4 @@
-"""Commands on a lab's nodes: a shell, a command, the ssh config, faults."""
+"""Commands on a lab's nodes: a shell, a command, the ssh config."""
 
 from __future__ import annotations
 

@@ -135,8 +135,13 @@ def stands(lab: Lab, name: str, **arguments: Any) -> Iterator[Standing]:
     made = inject(lab, name, arguments)
     try:
         yield made
-    finally:
-        heal(lab, made)
+    except BaseException as error:
+        try:
+            heal(lab, made)
+        except NotHealed as left:  # what ended the block is the news; this is told beside it
+            error.add_note(left.message)
+        raise
+    heal(lab, made)
 
 
 def _next(lab: Lab) -> int:

@@ -9,6 +9,7 @@ from lab.errors import BadInput
 from lab.faults import fault
 from lab.vocabulary import Node
 
+COPY = 120.0  # seconds for the content of a folder
 KEY = "/etc/pacemaker/authkey"
 
 
@@ -70,14 +71,16 @@ mount --bind "$new" "$folder"
 dd if=/dev/zero of="$folder/{filler}" bs=1k 2>/dev/null || true
 """
 
+# In two steps, either of which can be done again: out of the full file system into a place of
+# its own, and from there to where it belongs. Nothing is deleted there: daemons have files open.
 _EMPTY = """set -e
-folder={folder}
-findmnt -n -o SOURCE -- "$folder" | grep -q '^lab-full' || exit 0
-rm -f "$folder/{filler}"; kept=$(mktemp -d)
-cp -a "$folder/." "$kept/"
-umount --lazy "$folder"
-find "$folder" -mindepth 1 -delete
-cp -a "$kept/." "$folder/"
+folder={folder}; kept={kept}
+if findmnt -n -o SOURCE -- "$folder" | grep -q '^lab-full'; then
+    rm -f "$folder/{filler}"; mkdir -p "$kept"; cp -a "$folder/." "$kept/"
+    umount --lazy "$folder"
+fi
+[ -d "$kept" ] || exit 0
+cp -au "$kept/." "$folder/"
 rm -r "$kept"
 """
 
@@ -86,7 +89,9 @@ def _has_room(context: Context, node: str, folder: str) -> str:
     context.lab.power_on(node)
     machine = context.machine(node)
     quoted = shlex.quote(folder)
-    machine.run(_EMPTY.format(folder=quoted, filler=_FILLER), check=True)
+    kept = shlex.quote(f"/var/tmp/lab-fault{folder.replace('/', '-')}")
+    script = _EMPTY.format(folder=quoted, kept=kept, filler=_FILLER)
+    machine.run(script, within=COPY, check=True)
     left = machine.run(f"findmnt -n -o SOURCE -- {quoted}").stdout.startswith("lab-full")
     return f"{folder} is still the full file system" if left else ""
 
@@ -98,4 +103,5 @@ def fill_disk(context: Context, node: Node, folder: str) -> None:
     The disk itself is spared: a container's is the disk of the machine that it runs on.
     Files that are open already go on where they are.
     """
-    context.machine(node).run(_FILL.format(folder=shlex.quote(folder), filler=_FILLER), check=True)
+    script = _FILL.format(folder=shlex.quote(folder), filler=_FILLER)
+    context.machine(node).run(script, within=COPY, check=True)

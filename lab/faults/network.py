@@ -80,7 +80,10 @@ def block_port(context: Context, node: Node, port: str) -> None:
 def _device(context: Context, node: str) -> str:
     address = context.lab.address(node)
     line = f"ip -o -4 address show to {address}/32"
-    return context.machine(node).run(line, check=True).stdout.split()[1]
+    found = context.machine(node).run(line, check=True).stdout.split()
+    if len(found) < 2:
+        raise CommandFailed(f"no network card of {node} has the address {address}")
+    return found[1]
 
 
 def _netem(context: Context, node: str, how: str) -> None:

@@ -10,6 +10,7 @@ from lab.errors import CommandFailed
 from lab.faults import fault
 from lab.vocabulary import Node
 
+BOOT = 120.0  # seconds until a machine that was fenced meanwhile can be logged in to
 SOON = 15.0  # seconds for what a signal or a service's start brings about
 
 
@@ -19,16 +20,20 @@ def _signal(context: Context, node: str, process: str, name: str) -> None:
         raise CommandFailed(f"{process} does not run on {node}")
 
 
-def _has_power(context: Context, node: str) -> bool:
-    host = context.lab.scenario.guests[node].host if node in context.lab.scenario.guests else node
-    return context.lab.provider.running(context.lab.name).get(host, False)
+def _alive(context: Context, node: str) -> bool:
+    """Whether the machine, or the guest, runs; it may have been started just now."""
+    lab = context.lab
+    if node in lab.scenario.guests:
+        return lab.guests_of(node).state(node) == "running"
+    return lab.provider.running(lab.name).get(node, False)
 
 
 def _continue(context: Context, node: str, process: str) -> str:
-    if not _has_power(context, node):
+    if not _alive(context, node):
         return ""  # the process died with its machine
     name = shlex.quote(process)
     machine = context.machine(node)
+    machine.await_login(BOOT)
     machine.run(f"pids=$(pidof {name}) && kill -CONT $pids")
 
     def stopped() -> str:
@@ -48,12 +53,14 @@ def freeze(context: Context, node: Node, process: str) -> None:
 
 def _unit(context: Context, node: str, process: str) -> str:
     line = f"pid=$(pidof {shlex.quote(process)}) && ps -o unit= -p ${{pid%% *}}"
-    return context.machine(node).run(line, check=True).stdout.strip()
+    done = context.machine(node).run(line)
+    if done.exit:
+        raise CommandFailed(f"{process} does not run on {node}")
+    return done.stdout.strip()
 
 
 def _start(context: Context, node: str, process: str, before: str) -> str:
-    if not _has_power(context, node):
-        return f"{node} has no power"
+    context.lab.power_on(node)  # it may have been fenced for what was killed
     machine = context.machine(node)
     if not before.endswith(".service"):
         return ""  # nobody's service: whoever started it decides whether it is started again

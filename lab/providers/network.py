@@ -118,7 +118,7 @@ def wiring(lab: str) -> dict[str, Wire]:
     links = _links(lab)
     groups = {"lab0": 0} | {f"group{number}": number for number in range(1, len(links))}
     return {
-        node: Wire("UP" in links[port]["flags"], groups[links[port]["master"]])
+        node: Wire("UP" in links[port]["flags"], groups.get(links[port].get("master", ""), 0))
         for node, port in _ports(lab).items()
     }
 

@@ -161,7 +161,7 @@ def test_without_a_cluster_only_the_machines_are_audited(stage: Stage) -> None:
     found = stage.audit(cluster=False)
     assert set(found) == {name for name, one in audits.TABLE.items() if not one.of_cluster}
     assert {event.verdict for event in found.values()} == {"passed"}
-    assert stage.bad()["answers"] == "failed"
+    assert stage.bad()["cluster_answers"] == "failed"
 
 
 def test_violated_and_well_again_within_grace_is_passed(stage: Stage) -> None:
@@ -229,7 +229,7 @@ def test_a_violation_that_was_announced_for_a_time_is_failed_after_that(stage: S
 def test_another_violation_has_no_more_than_grace(stage: Stage) -> None:
     """It is not looked at for as long as something else was announced to last."""
     stage.sees(remote_offline())
-    assert stage.bad(Announcement(violated={"one_dc": 60.0})) == {"node_states": "failed"}
+    assert stage.bad(Announcement(violated={"single_dc": 60.0})) == {"node_states": "failed"}
     assert GRACE <= stage.took < GRACE + 0.4
 
 
@@ -246,7 +246,7 @@ def test_what_happened_does_not_go_away(stage: Stage, audit: str, seen: Surveys)
 @pytest.mark.parametrize(("audit", "seen"), [("cores", CORES), ("crashes", CRASHED)])
 def test_what_happened_unannounced_is_failed(stage: Stage, audit: str, seen: Surveys) -> None:
     stage.sees(seen)
-    assert stage.bad(Announcement(violated={"one_dc": 0.0})) == {audit: "failed"}
+    assert stage.bad(Announcement(violated={"single_dc": 0.0})) == {audit: "failed"}
 
 
 # -- what is known --------------------------------------------------------------------------

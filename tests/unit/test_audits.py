@@ -112,8 +112,8 @@ def no_quorum(**more: Any) -> Scene:
 
 
 PASSES = {
-    "answers": "asked node1, node2",
-    "one_dc": "DC node2 on node1, node2",
+    "cluster_answers": "asked node1, node2",
+    "single_dc": "DC node2 on node1, node2",
     "equal_cib": "CIB 0.31.0 on node1, node2",
     "active_once": "12 active outside of clones",
     "active_with_quorum": "node1 has quorum; node2 has quorum",
@@ -140,17 +140,17 @@ def test_on_a_settled_cluster_every_audit_passes_and_says_what_it_looked_at() ->
 CRASH = "2026-11-22T23:34:40.970+00:00 pacemakerd: error: pacemaker-attrd[6] terminated …"
 SILENT = Survey("node2")
 BROKEN: list[tuple[str, Callable[[], Scene], str]] = [
-    ("answers", lambda: scene(Survey("node1"), SILENT), "no cluster node answers"),
-    ("answers", lambda: scene(SILENT), "node2 is online in the cluster, but does not answer"),
-    ("one_dc", split, "DC node1 on node1, node2 on node2"),
+    ("cluster_answers", lambda: scene(Survey("node1"), SILENT), "no cluster node answers"),
+    ("cluster_answers", lambda: scene(SILENT), "node2 is online in the cluster, but does not answer"),
+    ("single_dc", split, "DC node1 on node1, node2 on node2"),
     (
-        "one_dc",
+        "single_dc",
         lambda: both(lambda s: replace(s, status=replace(status(s), dc=""))),
         "no DC",
     ),
-    ("one_dc", lambda: both(node("node2", online=False)), "the DC node2 is member offline"),
+    ("single_dc", lambda: both(node("node2", online=False)), "the DC node2 is member offline"),
     (
-        "one_dc",
+        "single_dc",
         lambda: both(lambda s: replace(s, status=replace(status(s), dc="node9"))),
         "the DC node9 is absent",
     ),
@@ -239,7 +239,7 @@ def test_where_no_cluster_node_answers_nothing_of_the_cluster_passes() -> None:
     found = {f.audit: f.verdict for f in judge(scene(Survey("node1"), SILENT))}
     of_cluster = [name for name, entry in audits.TABLE.items() if entry.of_cluster]
     assert {found[name] for name in of_cluster} == {"failed", "error"}
-    assert found["one_dc"] == "error"
+    assert found["single_dc"] == "error"
 
 
 def test_a_node_that_answers_without_a_cib_is_an_error() -> None:
@@ -497,4 +497,4 @@ def test_a_member_that_is_no_cluster_node_is_no_dc() -> None:
             one, status=replace(seen, dc="remote1", nodes=seen.nodes | {"remote1": guest})
         )
 
-    assert one("one_dc", both(change)).seen == "the DC remote1 is remote online"
+    assert one("single_dc", both(change)).seen == "the DC remote1 is remote online"

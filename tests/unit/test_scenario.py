@@ -473,7 +473,7 @@ BAD = {
         announcing("violated: {crash: 10s}"),
         13,
         "section 4.1, announce, violated, crash: there is no audit 'crash'; "
-        "audits: answers, *, crashes",
+        "audits: cluster_answers, *, crashes",
     ),
     "a bad duration is announced": (
         announcing("violated: {crashes: soon}"),
