@@ -62,8 +62,8 @@ def run(options: Options, say: Say) -> list[Row]:
 
 def _connection(lab: Lab) -> float:
     """Seconds until a dead connection to a remote node is noticed at the latest."""
-    cib = lab.machine("node1").run("cibadmin --query --xpath '//op[@name=\"monitor\"]'").stdout
-    (monitor,) = [line for line in cib.splitlines() if "remote1-monitor" in line]
+    path = "//primitive[@id='remote1']/operations/op[@name='monitor']"
+    monitor = lab.machine("node1").run(f'cibadmin --query --xpath "{path}"', check=True).stdout
     times = [re.search(rf'{name}="(\d+)s?"', monitor) for name in ("interval", "timeout")]
     return sum(float(found[1]) for found in times if found)
 

@@ -3,7 +3,9 @@
 The folder of a lab, <state>/labs/NAME:
 
     lab.json        what it is: scenario file, platform, provider; the sections done
-    ssh_config …    see lab.access
+    ssh_config …    keys, passwords, the way in: see lab.access
+    ssh             a program that is ssh with that config, for libvirt
+    faults/         those that stand: see lab.faults
     bmc.log         see lab.bmc
 
 A process that changes a lab holds /run/lab/locks/NAME.

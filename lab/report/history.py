@@ -180,9 +180,8 @@ def _event(line: dict[str, Any]) -> e.Event | None:
 
 def _keep(section: Section, event: e.Event) -> None:
     section.last = max(section.last, event.at)
-    announced = isinstance(event, e.Audited) and event.announced and event.verdict == "failed"
     failure = failure_in(event)
-    if failure and not announced:
+    if failure:
         section.failures.append(failure)
     match event:
         case e.StepStarted():

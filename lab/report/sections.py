@@ -94,10 +94,12 @@ def _facts(facts: dict[str, str]) -> Html:
 
 
 def _audits(audits: list[e.Audited]) -> Iterable[Html]:
-    """Those that passed in a line, folded; those that need not, each with what it found."""
-    passed = [one for one in audits if one.verdict == "passed"]
+    """Those that passed in a line, folded; those that were announced not to, each with what it
+    found in the end.
+    """
+    passed = [one for one in audits if one.verdict == "passed" and not one.announced]
     for one in audits:
-        announced = one.verdict == "failed" and one.announced
+        announced = one.verdict == "passed" and one.announced
         if one.verdict != "skipped" and not announced:
             continue  # it passed, or is told among the problems
         yield tag(
