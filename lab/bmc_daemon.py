@@ -148,15 +148,16 @@ class Control:
     async def _status(self, node: str, asker: str, answer: Answer) -> None:
         state, problem = "", ""
         try:
-            on = await self._power.state(node)
-            state = "on" if on else "off"
-            answer([int(on), 0, 0], Code.DONE)
+            state = "on" if await self._power.state(node) else "off"
         except Exception as error:  # noqa: BLE001  # whatever it is, the client must not believe it
             problem = str(error)
-            answer([], Code.FAILED)
         if self._said.get((node, asker)) != (state, problem):
             self._said[node, asker] = (state, problem)
             self._log.write(node, "status", asker, problem, state=state)
+        if state:
+            answer([int(state == "on"), 0, 0], Code.DONE)
+        else:
+            answer([], Code.FAILED)
 
     async def _action(self, node: str, action: str, asker: str, answer: Answer) -> None:
         asked, code, problem, was = time.time(), Code.DONE, "", ""

@@ -23,9 +23,10 @@ def _signal(context: Context, node: str, process: str, name: str) -> None:
 def _alive(context: Context, node: str) -> bool:
     """Whether the machine, or the guest, runs; it may have been started just now."""
     lab = context.lab
-    if node in lab.scenario.guests:
-        return lab.guests_of(node).state(node) == "running"
-    return lab.provider.running(lab.name).get(node, False)
+    host = lab.scenario.guests[node].host if node in lab.scenario.guests else node
+    if not lab.provider.running(lab.name).get(host, False):
+        return False  # nor is there a libvirtd then that could be asked
+    return node == host or lab.guests_of(node).state(node) == "running"
 
 
 def _continue(context: Context, node: str, process: str) -> str:

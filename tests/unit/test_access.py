@@ -220,3 +220,27 @@ def test_secrets_are_in_no_seed(access: Access) -> None:
     for node in NODES:
         for name in SECRETS:
             assert access.secret(name).encode() not in access.seed(SCENARIO, node)
+
+
+# In texts
+
+
+def test_secrets_in_a_text(tmp_path: Path) -> None:
+    access = Access(tmp_path)
+    (tmp_path / "secrets.json").write_text('{"hacluster": "xyzzy"}')
+    assert access.without_secrets("it is xyzzy, xyzzy") == (
+        "it is (secret hacluster), (secret hacluster)"
+    )
+    access.create_secrets()  # a lab of before gets the others
+    assert access.without_secrets(f"xyzzy {access.secret('bmc')}") == (
+        "(secret hacluster) (secret bmc)"
+    )
+    (tmp_path / "secrets.json").write_text("{}")  # it is read once: events have many texts
+    assert access.without_secrets("xyzzy") == "(secret hacluster)"
+
+
+def test_no_secrets_yet(tmp_path: Path) -> None:
+    access = Access(tmp_path)
+    assert access.without_secrets("xyzzy") == "xyzzy"
+    (tmp_path / "secrets.json").write_text('{"hacluster": "xyzzy"}')
+    assert access.without_secrets("xyzzy") == "(secret hacluster)"

@@ -233,14 +233,16 @@ def test_another_violation_has_no_more_than_grace(stage: Stage) -> None:
     assert GRACE <= stage.took < GRACE + 0.4
 
 
-@pytest.mark.parametrize(("audit", "seen"), [("cores", CORES), ("crashes", CRASHED)])
-def test_what_happened_does_not_go_away(stage: Stage, audit: str, seen: Surveys) -> None:
-    """Announced, it is told and passed, without waiting for what cannot come."""
-    stage.sees(seen)
-    found = stage.audit(Announcement(violated={audit: 60.0}))
-    assert (found[audit].verdict, found[audit].announced) == ("passed", True)
-    assert CORE in found[audit].seen or "signal 11" in found[audit].seen
+def test_a_crash_that_was_announced(stage: Stage) -> None:
+    stage.sees(CRASHED)
+    assert stage.bad(Announcement(crashes=["pacemakerd.*signal 11$"])) == {}
     assert stage.took < GRACE
+    assert stage.bad(Announcement(crashes=["signal 6"])) == {"crashes": "failed"}
+
+
+def test_an_audit_that_is_an_error_is_no_pass_whatever_was_announced(stage: Stage) -> None:
+    stage.sees(with_("node1", cib=""))
+    assert stage.bad(Announcement(violated={"equal_cib": 0.0}))["equal_cib"] == "error"
 
 
 @pytest.mark.parametrize(("audit", "seen"), [("cores", CORES), ("crashes", CRASHED)])

@@ -141,7 +141,11 @@ CRASH = "2026-11-22T23:34:40.970+00:00 pacemakerd: error: pacemaker-attrd[6] ter
 SILENT = Survey("node2")
 BROKEN: list[tuple[str, Callable[[], Scene], str]] = [
     ("cluster_answers", lambda: scene(Survey("node1"), SILENT), "no cluster node answers"),
-    ("cluster_answers", lambda: scene(SILENT), "node2 is online in the cluster, but does not answer"),
+    (
+        "cluster_answers",
+        lambda: scene(SILENT),
+        "node2 is online in the cluster, but does not answer",
+    ),
     ("single_dc", split, "DC node1 on node1, node2 on node2"),
     (
         "single_dc",
@@ -292,6 +296,17 @@ def test_announced_failure() -> None:
     assert one("failed_actions", announced).seen == "1, all known or announced"
     other = replace(split(), announced_failures=("remote1 monitor",))
     assert one("failed_actions", other).verdict == "failed"
+
+
+def test_announced_crash() -> None:
+    other = CRASH.replace("attrd[6]", "schedulerd[7]")
+    world = scene(
+        Survey("remote1", crashes=(CRASH, other)), announced_crashes=("nothing", r"attrd\[\d\]")
+    )
+    found = one("crashes", world)
+    assert (found.verdict, found.seen) == ("failed", f"remote1: {other}")
+    both_told = replace(world, announced_crashes=("attrd", "schedulerd"))
+    assert one("crashes", both_told).verdict == "passed"
 
 
 def test_known_failure_and_another_one_of_the_same_operation() -> None:

@@ -409,9 +409,17 @@ def test_actions_are_logged_when_done(ask: Ask, lab: Lab) -> None:
     seen = entries(lab, "on", "off", "reset")
     assert [e["action"] for e in seen] == ["off", "on", "reset"]
     for entry in seen:
-        assert set(entry) == {"at", "asked", "node", "action", "from", "problem"}
+        assert set(entry) == {"at", "asked", "node", "action", "from", "problem", "was"}
         assert before <= entry["asked"] <= entry["at"] <= time.time()
         assert (entry["node"], entry["from"], entry["problem"]) == ("node1", "127.0.0.1", "")
+
+
+def test_the_power_before_an_action_is_logged(ask: Ask, lab: Lab, fake: Fake) -> None:
+    ask("node1", ON, OFF, OFF, ON, RESET)
+    fake.breaks("off", "the cellar is flooded")
+    ask("node1", OFF)
+    seen = entries(lab, "on", "off", "reset")
+    assert [e["was"] for e in seen] == ["on", "on", "off", "off", "on", ""]
 
 
 def test_status_is_logged_where_it_changed(ask: Ask, lab: Lab) -> None:

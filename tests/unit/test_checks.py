@@ -13,6 +13,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from lab.scenario import load
 from lab.status import ClusterStatus, FailedAction, NodeStatus, NoStatus, ResourceStatus
 
 HOST, GUEST = "example-host", "guest1"
+ITSELF = "192.168.122.103"  # the remote node's address
 NODE1, NODE2, REMOTE = "node1", "node2", "remote1"
 NODES = [HOST, GUEST]
 ALL = [*NODES, NODE1, NODE2, REMOTE]
@@ -288,9 +290,10 @@ def dummies(world: World, **holders: str) -> World:
     return world
 
 
-def idle(world: World, answer: Answer) -> World:
-    """What crmadmin says of the DC there."""
-    world.machines = {HOST: Facts(runs={f"crmadmin --status={HOST}": answer})}
+def idle(world: World, answer: Answer = "state S_IDLE: ok\n", waited: Answer = "") -> World:
+    """What crmadmin says of the DC there, and crm_resource of what is left to do."""
+    answers = {f"crmadmin --status={HOST}": answer, "crm_resource --wait --timeout=3": waited}
+    world.machines = {HOST: Facts(runs=answers)}
     return world
 
 
@@ -327,7 +330,12 @@ def bmc_entry(
     problem: str = "",
     **more: Any,
 ) -> dict[str, Any]:
-    """What a BMC writes down; node2 asks, unless it is said otherwise."""
+    """What a BMC writes down; node2 asks, and it does change something, unless it is said
+    otherwise.
+    """
+    if action in ("on", "off", "reset"):
+        usual = "off" if action == "on" else "on"
+        more = {"was": "" if problem else usual, **more}
     return {"at": 1.0, "node": node, "action": action, "from": asker, "problem": problem, **more}
 
 
@@ -355,6 +363,34 @@ def recovering(*states: tuple[float, bool]) -> World:
     world = World()
     world.observer = cast(Observer, SimpleNamespace(history=History(0.0, before, views)))
     return world
+
+
+class Lasting:
+    """An observer whose resource came into these roles so many seconds ago, '' if it is gone."""
+
+    def __init__(self, *states: tuple[float, str]) -> None:
+        self.states = states
+
+    @property
+    def history(self) -> History:
+        now = time.time()
+        views = []
+        for ago, role in self.states:
+            found = {"FAKE1": replace(resource("FAKE1"), role=role)} if role else {}
+            views.append((now - ago, ClusterStatus(resources=found)))
+        return History(0.0, ClusterStatus(), views)
+
+    def status(self) -> None:
+        pass
+
+
+def lasting(*states: tuple[float, str]) -> World:
+    return World(observer=cast(Observer, Lasting(*states)))
+
+
+def state_file(answer: Answer) -> World:
+    """What stat tells of FAKE1's state file."""
+    return runs(HOST, r"stat .*'Dummy-FAKE1\.state'.*", answer)
 
 
 # -- the table ------------------------------------------------------------------------------
@@ -530,6 +566,7 @@ CASES = [
                 "S_T",
             ),
             (idle(cluster(*SPREAD), (102, "S_IDLE")), "S_IDLE"),
+            (idle(cluster(*SPREAD), waited=(124, "Pending actions: FAKE1")), "Pending actions"),
             (cluster(*SPREAD, dc=""), "no DC"),
             (cluster(resource("FAKE1", HOST, role="Stopping")), "FAKE1 Stopping"),
         ],
@@ -729,16 +766,20 @@ CASES = [
         bmcs(bmc_entry("off"), bmc_entry("on")),
         [
             (bmcs(), "its BMC did nothing"),
-            (bmcs(bmc_entry("off")), "off for node2"),
-            (bmcs(bmc_entry("on")), "on for node2"),
-            (bmcs(bmc_entry("on"), bmc_entry("off")), "on for node2, off for node2"),
-            (bmcs(bmc_entry("off", problem="x"), bmc_entry("on")), "on for node2"),
-            (bmcs(bmc_entry("off"), bmc_entry("on", problem="x")), "off for node2"),
+            (bmcs(bmc_entry("off")), "off (was on) for node2"),
+            (bmcs(bmc_entry("on", was="on")), "on (was on) for node2"),
+            (
+                bmcs(bmc_entry("on", was="on"), bmc_entry("off")),
+                "on (was on) for node2, off (was on) for node2",
+            ),
+            (bmcs(bmc_entry("off", problem="x"), bmc_entry("on", was="on")), "on (was on)"),
+            (bmcs(bmc_entry("off"), bmc_entry("on", problem="x")), "off (was on) for node2"),
             (bmcs(bmc_entry("reset", problem="x")), "nothing"),
-            (bmcs(bmc_entry("status", state="on"), bmc_entry("on")), "on for node2"),
+            (bmcs(bmc_entry("on", problem="x", was="off")), "nothing"),
+            (bmcs(bmc_entry("status", state="off"), bmc_entry("on", was="on")), "on (was on)"),
             (bmcs(bmc_entry("off", NODE1), bmc_entry("on", NODE1)), "nothing"),  # another one's
             (bmcs(bmc_entry("off"), bmc_entry("on", asker="192.168.122.1")), "192.168.122.1"),
-            (bmcs(bmc_entry("reset", asker="192.168.122.103")), "reset for remote1"),
+            (bmcs(bmc_entry("reset", asker="192.168.122.103")), "reset (was on) for remote1"),
             (bmcs(bmc_entry("refused login", problem="x")), "nothing"),
         ],
         earlier=bmcs(),
@@ -747,8 +788,11 @@ CASES = [
     Case(
         "fenced",
         {"node": REMOTE},  # it had no power already
-        bmcs(bmc_entry("status", state="off"), bmc_entry("on")),
-        [(bmcs(bmc_entry("status", state="off")), "is off for node2")],
+        bmcs(bmc_entry("on", was="off")),
+        [
+            (bmcs(bmc_entry("status", state="off")), "nothing"),
+            (bmcs(bmc_entry("off", was="off")), "off (was off) for node2"),
+        ],
         earlier=bmcs(),
     ),
     Case(
@@ -761,7 +805,7 @@ CASES = [
                 bmcs(
                     bmc_entry("off"), bmc_entry("on"), bmc_entry("reset", asker="192.168.122.101")
                 ),
-                "reset for node1",
+                "reset (was on) for node1",
             ),
         ],
         earlier=bmcs(bmc_entry("off"), bmc_entry("on")),
@@ -777,9 +821,9 @@ CASES = [
             bmc_entry("off", problem="it hangs"),
         ),
         [
-            (bmcs(bmc_entry("reset"), bmc_entry("reset")), "reset for node2"),
-            (bmcs(bmc_entry("reset"), bmc_entry("off")), "off for node2"),
-            (bmcs(bmc_entry("reset"), bmc_entry("on")), "on for node2"),
+            (bmcs(bmc_entry("reset"), bmc_entry("reset")), "reset (was on) for node2"),
+            (bmcs(bmc_entry("reset"), bmc_entry("off")), "off (was on) for node2"),
+            (bmcs(bmc_entry("reset"), bmc_entry("on")), "on (was off) for node2"),
         ],
         earlier=bmcs(bmc_entry("reset")),
     ),
@@ -796,23 +840,38 @@ CASES = [
     ),
     Case(
         "fencing_failed",
-        {"node": REMOTE},
-        history(fence_event("success"), fence_event("failed")),
+        {"node": REMOTE, "times": 2},
+        history(fence_event("success"), *[fence_event("failed")] * 3),
         [
-            (history(), "no event"),
-            (history(fence_event("success")), "success"),
-            (history(fence_event("pending")), "pending"),
-            (history(fence_event("failed", "remote12")), "no event"),
+            (history(), "more"),
+            (history(*[fence_event("failed")] * 2), "1 more"),
+            (history(fence_event("failed"), *[fence_event("success")] * 2), "0 more"),
+            (history(fence_event("failed"), *[fence_event("pending")] * 2), "0 more"),
+            (history(fence_event("failed"), *[fence_event("failed", "remote12")] * 2), "0 more"),
+            (runs(HOST, "stonith_admin .*", (102, "not connected")), "not connected"),
+            (runs(HOST, "stonith_admin .*", ""), "told nothing"),
         ],
+        earlier=history(fence_event("failed")),
+    ),
+    Case(
+        "fencing_failed",
+        {"node": REMOTE},
+        history(fence_event("failed")),
+        [(history(fence_event("success")), "0 more")],
+        earlier=history(),
     ),
     Case(
         "asked_no_bmc",
         {"node": REMOTE},
-        bmcs(bmc_entry("reset"), bmc_entry("status", state="on")),
+        bmcs(bmc_entry("off", asker=ITSELF), bmc_entry("status", state="on")),
         [
-            (bmcs(bmc_entry("status", NODE1, asker="192.168.122.103")), "asked 1 times"),
-            (bmcs(bmc_entry("refused login", asker="192.168.122.103", problem="x")), "asked 1"),
+            (bmcs(bmc_entry("reset"), bmc_entry("status", NODE1, asker=ITSELF)), "those of node1"),
+            (
+                bmcs(bmc_entry("reset"), bmc_entry("refused login", asker=ITSELF, problem="x")),
+                "those of remote1",
+            ),
         ],
+        earlier=bmcs(bmc_entry("off", asker=ITSELF)),
     ),
     Case(
         "not_rebooted",
@@ -831,6 +890,29 @@ CASES = [
             (recovering((1.0, True)), "not recovered"),  # nothing was ever lost
             (recovering((1.0, False), (2.0, True), (3.0, False)), "not recovered"),
         ],
+    ),
+    Case(
+        "role_lasts",
+        {"resource": "FAKE1", "role": "Starting", "seconds": 8},
+        lasting((30, "Stopped"), (20, "Starting"), (2, "Starting")),
+        [
+            (lasting((5, "Starting")), "Starting for 5 s"),
+            (lasting((20, "Starting"), (10, "Stopped"), (5, "Starting")), "Starting for 5 s"),
+            (lasting((20, "Starting"), (5, "Stopped")), "Stopped"),
+            (lasting((20, "Starting"), (5, "")), "absent"),
+            (lasting(), "no change"),
+        ],
+    ),
+    Case(
+        "dummy_not_restarted",
+        {"resource": "FAKE1", "node": HOST},
+        state_file("17 2026-03-01 14:05:06.000000001 +0000"),
+        [
+            (state_file("18 2026-03-01 14:05:06.000000001 +0000"), "18"),
+            (state_file("17 2026-03-01 14:05:07.000000001 +0000"), "14:05:07"),
+            (state_file((1, "stat: missing operand")), "none"),
+        ],
+        earlier=state_file("17 2026-03-01 14:05:06.000000001 +0000"),
     ),
     Case(
         "resource_started",
@@ -927,6 +1009,14 @@ CASES = [
             (dummies(cluster(resource("FAKE1"), resource("FAKE2"))), "FAKE1"),
             (dummies(cluster()), "FAKE2"),
             (dummies(cluster(nodes=())), "FAKE1"),
+            (
+                dummies(  # a node that the cluster does not list runs one too
+                    cluster(resource("FAKE1", HOST), resource("FAKE2", HOST), nodes=(HOST_NODE,)),
+                    example_host=FILE.format("FAKE1") + FILE.format("FAKE2"),
+                    guest1=FILE.format("FAKE1"),
+                ),
+                f"FAKE1: cluster says ['{HOST}'], file on",
+            ),
         ],
     ),
     Case(
@@ -954,15 +1044,17 @@ CASES = [
     Case("no_failed_actions", {}, cluster(), [(cluster(failed=(LOST,)), "guest1_monitor_30000")]),
     Case(
         "crm_mon_on",
-        {"node": GUEST, "guest": GUEST},
-        World(asked_on={GUEST: cast(ClusterStatus, cluster().cluster)}),
+        {"node": GUEST, "sees": HOST},
+        World(asked_on={GUEST: ClusterStatus(nodes={HOST: HOST_NODE})}),
         [
             (World(asked_on={GUEST: NoStatus("not connected")}), "not connected"),
-            (World(asked_on={GUEST: ClusterStatus()}), "absent"),
+            (World(asked_on={GUEST: ClusterStatus(nodes={GUEST: GUEST_NODE})}), "absent"),
             (
                 World(
                     asked_on={
-                        GUEST: ClusterStatus(nodes={GUEST: replace(GUEST_NODE, online=False)})
+                        GUEST: ClusterStatus(
+                            nodes={HOST: replace(HOST_NODE, online=False), GUEST: GUEST_NODE}
+                        )
                     }
                 ),
                 "offline",
@@ -1323,8 +1415,8 @@ def test_its_sentence_names_its_arguments(case: Case) -> None:
 
 
 def test_a_phase_that_there_is_not() -> None:
-    """An error, and not a phase that does not come about."""
-    with pytest.raises(ValueError, match="no phase mended; phases: detected, fenced, "):
+    """Refused with the scenario, and not a phase that does not come about."""
+    with pytest.raises(ValueError, match="'detected', 'fenced', 'recovered' or 'reintegrated'"):
         look("recovery", recovering((1.0, False)), phases=["mended"])
 
 
@@ -1367,6 +1459,13 @@ def test_reboot_of_a_machine_that_had_no_power_is_none() -> None:
     seen = case.look(case.true, earlier=rebooted(""))
     assert not seen.ok
     assert "no power before" in seen.text
+
+
+def test_a_dummy_that_did_not_run_was_restarted() -> None:
+    gone = state_file((1, "stat: missing operand"))
+    case = case_of("dummy_not_restarted")
+    assert not case.look(case.true, earlier=gone).ok
+    assert not case.look(gone, earlier=gone).ok
 
 
 @pytest.mark.parametrize(

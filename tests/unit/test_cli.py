@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from lab import audits, checks, cli, faults, paths, providers
+from lab import audits, checks, cli, faults, paths, providers, up
 from lab import doctor as doctors
 from lab.actions import action
 from lab.errors import Unreachable
@@ -477,6 +477,7 @@ def nemo(monkeypatch: pytest.MonkeyPatch) -> Lab:
             "delay: milliseconds is a number, not 'soon'",
         ),
         (["inject", "example-host", "delay", "-5"], "delay: milliseconds is a number, not '-5'"),
+        (["inject", "example-host", "delay", "²"], "delay: milliseconds is a number, not '²'"),
         (
             ["inject", "example-host", "partition"],
             "partition: two groups or more, none empty, and a node in one of them only",
@@ -579,6 +580,41 @@ def test_what_is_not_healed_is_told_and_the_others_are_healed(
     assert "  try: lab fault heal 7 --name nemo tries again" in ended.err
     assert "healed 1: the network cable of example-host is pulled" in ended.out
     assert [one.number for one in faults.standing(nemo)] == [7]
+
+
+def test_no_section_is_run_with_a_fault_that_stands(
+    run: Run, nemo: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ups: list[str] = []
+    monkeypatch.setattr(Lab, "up", lambda lab, _tell: ups.append(lab.name))
+    run("fault", "inject", "example-host", "cut")
+    ended = run("up", WALK, "--name", "nemo")
+    assert ended.status == 3
+    assert (
+        "a section would be judged with this standing: the network cable of example-host is pulled"
+        in ended.err
+    )
+    assert "  try: lab fault heal --name nemo" in ended.err
+    assert ups == []
+
+
+def test_where_no_section_is_left_a_fault_may_stand(
+    run: Run, nemo: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ups: list[str] = []
+
+    def status(*_: object) -> None:
+        raise Unreachable("no connection")
+
+    monkeypatch.setattr(Lab, "up", lambda lab, _tell: ups.append(lab.name))
+    monkeypatch.setattr(Lab, "status", status)
+    monkeypatch.setattr(NoMachines, "running", lambda *_: {"example-host": True})
+    monkeypatch.setattr(up, "Auditor", lambda _lab: None)
+    nemo.record.done = [step.section for step in nemo.scenario.steps]
+    nemo.save()
+    run("fault", "inject", "example-host", "cut")
+    assert run("up", WALK, "--name", "nemo").status == 0
+    assert ups == ["nemo"]
 
 
 @pytest.mark.parametrize("arguments", [["fault", "list"], ["fault", "heal"], ["status"]])

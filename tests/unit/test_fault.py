@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -99,12 +100,22 @@ class FakeLab:
         self.provider = FakeProvider(list(self.scenario.nodes))
         self.machines: dict[str, Any] = {name: FakeMachine(name) for name in self.scenario.names}
         self.given_power: list[str] = []
+        self.domain = "running"  # the guest's state, where its host has power
 
     def machine(self, node: str) -> Any:
         return self.machines[node]
 
     def address(self, node: str) -> str:
         return self.scenario.address(node)
+
+    def guests_of(self, guest: str) -> Any:
+        def state(name: str) -> str:
+            assert name == guest
+            if not self.provider.power[self.scenario.guests[guest].host]:
+                raise CommandFailed("libvirtd cannot be reached")
+            return self.domain
+
+        return SimpleNamespace(state=state)
 
     def power_on(self, node: str) -> None:
         self.given_power.append(node)
@@ -332,6 +343,23 @@ def test_it_stands_while_the_block_runs(
         ("inject", "node1", 2), "block", ("heal", "node1", 2, "node1 as it was"),
     ]  # fmt: skip
     assert lab.records == []
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), LabError("no"), KeyboardInterrupt()])
+def test_what_ended_the_block_is_the_news_also_where_it_is_not_healed(
+    lab: FakeLab, error: BaseException
+) -> None:
+    def block() -> None:
+        with faults.stands(lab.real, "cut", node="node1"):
+            lab.provider.stuck = True
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        block()
+    assert caught.value is error
+    (note,) = caught.value.__notes__
+    assert note.endswith("the network cable of node1 is pulled: the cable is still out")
+    assert lab.records == ["1.json"]
 
 
 def test_a_block_after_which_it_is_not_healed(lab: FakeLab) -> None:
@@ -623,7 +651,15 @@ class Shell:
 
     def __init__(self, programs: Path, prefix: tuple[str, ...] = ()) -> None:
         self.programs, self.prefix = programs, prefix
+        self.typed: list[str] = []
+        self.login: LabError | None = None  # why nobody can log in
         programs.mkdir(exist_ok=True)
+
+    def await_login(self, within: float) -> None:
+        assert within > 60  # a machine may be on its way up
+        self.typed.append("await login")
+        if self.login:
+            raise self.login
 
     def program(self, name: str, script: str) -> None:
         path = self.programs / name
@@ -633,6 +669,7 @@ class Shell:
     def run(
         self, command: str, *, within: float = 30, stdin: str = "", check: bool = False
     ) -> Result:
+        self.typed.append(command)
         done = subprocess.run(
             [*self.prefix, "sh", "-c", command],
             env={**os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}"},
@@ -721,16 +758,32 @@ def test_a_frozen_process_that_died_with_its_machine(lab: FakeLab, shell: Shell)
 
 @pytest.mark.parametrize("name", ["freeze", "kill"])
 def test_a_process_that_does_not_run(lab: FakeLab, shell: Shell, name: str) -> None:
-    with pytest.raises(CommandFailed):
+    with pytest.raises(CommandFailed) as caught:
         faults.inject(lab.real, name, {"node": "node1", "process": f"{NAME}-none"})
+    assert caught.value.message == f"{NAME}-none does not run on node1"
     assert lab.records == []
 
 
-def test_a_guests_process_died_with_its_host(guests: FakeLab) -> None:
-    guests.provider.power["example-host"] = False
+@pytest.mark.parametrize("died", ["with its host", "alone"])
+def test_a_guests_process_died_with_it(guests: FakeLab, died: str) -> None:
+    if died == "alone":
+        guests.domain = "shut off"
+    guests.provider.power["example-host"] = died == "alone"
     guests.machines.clear()
     made = faults.Standing(1, "freeze", {"node": "guest1", "process": NAME})
     guests.heals(made)
+
+
+def test_a_machine_that_was_fenced_for_a_frozen_process_is_awaited(
+    lab: FakeLab, shell: Shell
+) -> None:
+    made = faults.Standing(1, "freeze", {"node": "node1", "process": NAME})
+    shell.login = Unreachable("node1 cannot be logged in to")
+    with pytest.raises(NotHealed, match="node1 cannot be logged in to"):
+        faults.heal(lab.real, made)
+    assert shell.typed == ["await login"]
+    shell.login = None
+    lab.heals(made)
 
 
 def service(shell: Shell, folder: Path, unit: str) -> None:
@@ -764,8 +817,22 @@ def test_a_service_that_does_not_come_back_is_named(
     for one in daemons:
         one.wait(5)
     assert lab.heals_not(made) == f"{NAME} does not run"
+    lab.provider.stuck = True
+    assert lab.heals_not(made) == "node1 cannot be logged in to"
+
+
+def test_a_machine_that_was_fenced_for_a_killed_process_gets_power(
+    lab: FakeLab, shell: Shell, daemons: list[subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    service(shell, tmp_path, "x.service")
+    made = lab.inject("kill", node="node1", process=NAME)
+    for one in daemons:
+        one.wait(5)
     lab.provider.power["node1"] = False
-    assert lab.heals_not(made) == "node1 has no power"
+    daemons.append(subprocess.Popen([tmp_path / NAME, "60"]))  # as systemd would
+    lab.heals(made)
+    assert (lab.given_power, lab.provider.power["node1"]) == (["node1"], True)
+    assert (tmp_path / "started").read_text() == "x.service\n"
 
 
 def test_a_process_that_is_no_service_is_not_started(
@@ -865,6 +932,53 @@ def test_a_folder_really_full(lab: FakeLab, mounts: Shell, tmp_path: Path) -> No
     assert "lab-full" not in mounts.run("cat /proc/self/mounts").stdout
     lab.heals(made)
     assert mounts.run(f"ls -A '{name}'").stdout.split() == listed
+
+
+def full(lab: FakeLab, mounts: Shell, folder: Path) -> faults.Standing:
+    """A full folder with a file of before, and one that was written since."""
+    folder.mkdir()
+    (folder / "kept").write_text("kept")
+    made = lab.inject("fill_disk", node="node1", folder=str(folder))
+    mounts.run(f"rm {folder}/.lab-fault-full; echo later > {folder}/later", check=True)
+    return made
+
+
+def test_nothing_is_deleted_in_a_folder_that_was_full(
+    lab: FakeLab, mounts: Shell, tmp_path: Path
+) -> None:
+    """A daemon has a file of it open, and goes on writing to that one."""
+    folder = tmp_path / "folder"
+    made = full(lab, mounts, folder)
+    with (folder / "kept").open() as daemon:  # from outside, where nothing is mounted
+        mounts.run(f"echo more > {folder}/kept", check=True)
+        lab.heals(made)
+        assert daemon.read() == "more\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "script"),
+    [
+        ("umount", "exit 1"),
+        ("cp", '[ "$1" = -a ] && exit 1; exec /bin/cp "$@"'),
+        ("cp", '[ "$1" = -au ] && exit 1; exec /bin/cp "$@"'),
+        ("rm", '[ "$1" = -r ] && exit 1; exec /bin/rm "$@"'),
+    ],
+)
+def test_a_full_folder_is_healed_at_the_second_try(
+    lab: FakeLab, mounts: Shell, tmp_path: Path, program: str, script: str
+) -> None:
+    folder = tmp_path / "folder"
+    made = full(lab, mounts, folder)
+    mounts.program(program, script)
+    lab.heals_not(made)
+    (mounts.programs / program).unlink()
+    lab.heals(made)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        "kept": "kept", "later": "later\n",
+    }  # fmt: skip
+    assert "lab-full" not in mounts.run("cat /proc/self/mounts").stdout
+    aside = Path(f"/var/tmp/lab-fault{str(folder).replace('/', '-')}")
+    assert not aside.exists()
 
 
 def test_a_folder_that_is_not_there(lab: FakeLab, mounts: Shell, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from lab.errors import CommandTimeout, LabError, Unreachable
 from lab.lab import STATUS, Lab
 from lab.status import NoStatus
 
-XML = """<pacemaker-result><summary><current_dc present="true" name="{}"/></summary>
-<nodes/><resources/></pacemaker-result>"""
+XML = """<pacemaker-result><summary>
+<current_dc present="true" name="{}" with_quorum="true"/></summary><nodes/>
+<resources/></pacemaker-result>"""
 OLD = XML.replace("pacemaker-result", "crm_mon")
 NOT_RUNNING = """<pacemaker-result><status code="102" message="Not connected"/>
 </pacemaker-result>"""
@@ -89,6 +90,17 @@ def test_the_one_that_answered_last_comes_first(cluster: Cluster) -> None:
     cluster.answers["node2"] = Unreachable("no connection")
     assert cluster.asks() == ["node2", "node1"]
     assert cluster.asks() == ["node1"]
+
+
+def test_one_with_quorum_is_preferred(cluster: Cluster) -> None:
+    """Of a cluster in parts, the others tell of what they do not know."""
+    without = XML.replace('with_quorum="true"', 'with_quorum="false"')
+    cluster.answers["node1"] = without.format("node1")
+    assert (cluster.lab.status().dc, cluster.lab.asked) == ("node2", "node2")
+    cluster.answers["node2"] = without.format("node2")
+    assert (cluster.lab.status().dc, cluster.lab.asked) == ("node2", "node2")
+    cluster.answers["node2"] = Unreachable("no connection")
+    assert (cluster.lab.status().dc, cluster.lab.asked) == ("node1", "node1")
 
 
 def test_none_answers(cluster: Cluster) -> None:

@@ -217,6 +217,26 @@ def test_a_command_that_a_signal_ends(machine: Machine) -> None:
     assert done.exit == 137
 
 
+def test_a_connection_that_is_dropped_is_forgotten(machine: Machine) -> None:
+    """A lab that is looked at for hours would otherwise keep each of them."""
+    first = machine.run("echo $PPID").stdout
+    assert len(machine._all) == 1
+    machine.drop()
+    assert machine._all == []
+    machine.drop()  # there is none
+    assert machine.run("echo $PPID").stdout != first
+    assert len(machine._all) == 1
+
+
+def test_a_connection_that_was_closed_can_be_dropped(machine: Machine) -> None:
+    machine.run("true")
+    mine = machine._mine
+    machine.close()
+    machine._mine = mine  # as of another thread, which still has it
+    machine.drop()
+    assert machine._all == []
+
+
 def test_after_close_it_is_connected_to_again(machine: Machine) -> None:
     first = machine.run("echo $PPID").stdout
     assert machine.run("echo $PPID").stdout == first  # one connection for all of a thread

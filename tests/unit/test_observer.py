@@ -15,6 +15,7 @@ from lab.errors import Unreachable
 from lab.events import ClusterChanged, Event, PowerSwitched
 from lab.lab import Lab
 from lab.observer import Observer
+from lab.recovery import History
 from lab.reporter import Reporter
 from lab.status import ClusterStatus, NodeStatus, NoStatus, ResourceStatus
 
@@ -152,10 +153,18 @@ def test_what_cannot_be_asked_changes_nothing(stage: Stage) -> None:
     assert len(stage.all(ClusterChanged)) == 1
 
 
-def test_the_history_begins_with_the_state_that_is_known(stage: Stage) -> None:
+def begun(stage: Stage) -> History:
+    stage.observer.begin_history()
+    assert stage.observer.history is not None
+    return stage.observer.history
+
+
+def test_the_history_begins_with_a_look(stage: Stage) -> None:
+    stage.lab.state = TWO
     stage.observer.status()
+    stage.lab.state = ONE  # what nobody has seen yet is no consequence of the fault
     before = time.time()
-    history = stage.observer.begin_history()
+    history = begun(stage)
     assert before <= history.began <= time.time()
     assert (history.before, history.states) == (ONE, [])
     for state in (ONE, TWO, TWO, ONE):
@@ -164,6 +173,44 @@ def test_the_history_begins_with_the_state_that_is_known(stage: Stage) -> None:
     assert [status for _, status in history.states] == [TWO, ONE]
     times = [at for at, _ in history.states]
     assert history.began <= times[0] <= times[1] <= time.time()
+
+
+def test_the_history_begins_with_the_last_state_where_nobody_answers(stage: Stage) -> None:
+    stage.observer.status()
+    stage.lab.state = Unreachable("nobody answers")
+    assert begun(stage).before == ONE
+
+
+def test_a_look_that_began_before_the_history_is_no_part_of_it(stage: Stage) -> None:
+    def meanwhile() -> None:
+        stage.lab.during = lambda: None
+        stage.lab.state = Unreachable("nobody answers")
+        stage.observer.begin_history()
+
+    stage.lab.during = meanwhile
+    stage.observer.status()  # sees ONE, and ends when the fault is there
+    assert stage.observer.history is not None
+    assert stage.observer.history.states == []
+    assert stage.observer.last == ClusterStatus()
+
+
+def test_the_history_ends(stage: Stage) -> None:
+    history = begun(stage)
+    assert stage.observer.end_history() is history
+    assert stage.observer.end_history() is None
+    stage.lab.state = TWO
+    stage.observer.status()
+    assert history.states == []
+
+
+def test_looks_are_ordered_also_when_the_clock_is_set_back(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.observer.status()
+    monkeypatch.setattr(time, "time", lambda: 7.0)
+    stage.lab.state = TWO
+    stage.observer.status()
+    assert stage.observer.last == TWO
 
 
 # -- beside everything else -----------------------------------------------------------------
@@ -218,10 +265,40 @@ def test_no_thread_and_no_connection_of_it_is_left(
     assert {ident for _, ident in stage.lab.dropped} == {thread.ident}
 
 
+def test_a_defect_of_the_observer_is_told(stage: Stage) -> None:
+    stage.observer.status()
+    stage.lab.state = ValueError("odd")
+
+    def block() -> None:
+        with stage.observer.watching():
+            looks = stage.lab.looks
+            until(lambda: stage.lab.looks > looks)
+
+    with pytest.raises(ValueError, match="odd"):
+        block()
+    assert [name for name, _ in stage.lab.dropped] == ["node1", "node2"]
+
+
+def test_a_defect_of_the_observer_does_not_hide_what_ended_the_block(stage: Stage) -> None:
+    stage.observer.status()
+    stage.lab.state = ValueError("odd")
+
+    def block() -> None:
+        with stage.observer.watching():
+            until(lambda: stage.lab.looks > 1)
+            raise KeyError("web")
+
+    with pytest.raises(KeyError, match="web"):
+        block()
+
+
 # -- power ----------------------------------------------------------------------------------
 
 
 def entry(action: str, at: float = 7.0, problem: str = "", **more: str) -> dict[str, Any]:
+    if action in ("on", "off", "reset"):
+        usual = "off" if action == "on" else "on"
+        more = {"was": "" if problem else usual, **more}
     return {
         "at": at, "node": "remote1", "action": action, "from": "1.1.1.1", "problem": problem, **more
     }  # fmt: skip
@@ -248,6 +325,16 @@ def test_each_switch_of_power_is_told_once(stage: Stage) -> None:
     assert len(stage.all(PowerSwitched)) == 3
 
 
+def test_a_switch_between_two_parts_is_told_once(stage: Stage) -> None:
+    with stage.observer.watching():
+        pass
+    stage.lab.entries = [entry("off")]
+    for _ in range(2):
+        with stage.observer.watching():
+            pass
+    assert [event.action for event in stage.all(PowerSwitched)] == ["off"]
+
+
 def test_a_switch_is_told_also_without_a_cluster(stage: Stage) -> None:
     with stage.observer.watching():
         stage.lab.entries = [entry("off")]
@@ -257,20 +344,32 @@ def test_a_switch_is_told_also_without_a_cluster(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("said", "off"),
     [
-        (entry("off"), [7.0]),
-        (entry("reset"), [7.0]),
-        (entry("on"), []),
-        (entry("off", problem="it hangs"), []),
-        (entry("status", state="off"), [7.0]),  # it had no power already
-        (entry("status", state="on"), []),
-        (entry("refused login", problem="wrong password"), []),
+        (entry("off"), True),
+        (entry("off", was="off"), True),
+        (entry("reset"), True),
+        (entry("on", was="on"), False),
+        (entry("on", was="off"), True),  # it had no power already
+        (entry("on", problem="it hangs"), False),
+        (entry("off", problem="it hangs"), False),
+        (entry("status", state="off"), False),  # somebody looked, and did nothing
+        (entry("status", state="on"), False),
+        (entry("refused login", problem="wrong password"), False),
     ],
-    ids=lambda value: f"{value['action']} {value['problem']}" if isinstance(value, dict) else "",
+    ids=lambda value: " ".join(map(str, value.values())) if isinstance(value, dict) else "",
 )
 def test_the_history_knows_when_power_was_gone(
-    stage: Stage, said: dict[str, Any], off: list[float]
+    stage: Stage, said: dict[str, Any], off: bool
 ) -> None:
     with stage.observer.watching():
-        history = stage.observer.begin_history()
-        stage.lab.entries = [said]
-    assert history.powered_off == off
+        history = begun(stage)
+        at = history.began + 0.5
+        stage.lab.entries = [{**said, "at": at}]
+    assert history.powered_off == ([at] if off else [])
+
+
+def test_power_that_was_gone_before_the_history_is_none_of_it(stage: Stage) -> None:
+    with stage.observer.watching():
+        history = begun(stage)
+        stage.lab.entries = [entry("off", history.began - 0.5)]
+    assert history.powered_off == []
+    assert len(stage.all(PowerSwitched)) == 1

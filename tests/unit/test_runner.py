@@ -40,6 +40,7 @@ from lab.lab import Lab, Record
 from lab.machine import Result
 from lab.model import Announcement
 from lab.plan import PlannedCommand, PlannedPart, PlannedStep, Use
+from lab.reporter import Reporter
 from lab.runner import Runner
 from lab.status import ClusterStatus, NodeStatus, NoStatus, ResourceStatus
 from lab.vocabulary import Word
@@ -71,6 +72,9 @@ class FakeLab:
             raise BadInput(f"there is no secret {name}")
         return PASSWORD
 
+    def without_secrets(self, text: str) -> str:
+        return text.replace(PASSWORD, "(secret hacluster)")
+
     def machine(self, node: str) -> FakeLab:
         assert node == HOST
         return self
@@ -88,6 +92,8 @@ class FakeLab:
         return Result(command, code, output, "", 0.0)
 
     def status(self) -> ClusterStatus:
+        if not self.statuses:
+            raise NoStatus("there is no cluster")
         found = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
         if isinstance(found, Exception):
             raise found
@@ -396,6 +402,24 @@ def test_a_secret_is_read_from_standard_input_and_told_to_nobody(stage: Stage, a
     assert stage.lab.typed == [("login", f"{PASSWORD}\n")]
     assert stage.one(CommandStarted).secret == "hacluster"
     assert PASSWORD not in json.dumps([event.to_json() for event in stage.events])
+
+
+def test_a_secret_that_a_command_prints_is_told_to_nobody(stage: Stage) -> None:
+    stage.answers(show=(1, f"it is {PASSWORD}\n"))
+    stage.run(part(command("show"), acts=(act(lambda _: PASSWORD),)))
+    assert stage.one(CommandEnded).output == "it is (secret hacluster)\n"
+    assert PASSWORD not in json.dumps([event.to_json() for event in stage.events])
+
+
+def test_secrets_are_taken_out_of_every_text_of_an_event() -> None:
+    told: list[Event] = []
+    report = Reporter([told.append], hide=lambda text: text.replace("xyzzy", "(secret)"))
+    event = Acted(section="1.1", text="t xyzzy", seconds=0.5, output="xyzzy", problem="no xyzzy")
+    report(event)
+    (found,) = told
+    assert isinstance(found, Acted)
+    assert (found.text, found.output, found.problem) == ("t (secret)", "(secret)", "no (secret)")
+    assert (found.at, found.seconds, found.section) == (event.at, 0.5, "1.1")
 
 
 def test_other_commands_have_no_standard_input(stage: Stage) -> None:
@@ -754,6 +778,21 @@ def test_the_last_section_is_remembered_for_the_next(stage: Stage) -> None:
     assert [event.section for event in stage.all(ClusterChanged)] == ["1.1"]
 
 
+def test_a_lab_that_is_carried_on_with_may_have_a_cluster(stage: Stage) -> None:
+    auditor = audited(stage)
+    stage.lab.statuses = [online(HOST)]
+    stage.runner.look()
+    assert len(stage.all(ClusterChanged)) == 1
+    stage.runner.run([passing("1.1")])
+    assert [expects for _, _, expects in auditor.asked] == [True]
+
+
+def test_a_look_at_no_cluster_is_no_problem(stage: Stage) -> None:
+    stage.lab.statuses = [NoStatus("not running")]
+    stage.runner.look()
+    assert not stage.events
+
+
 def test_every_event_is_plain_data(stage: Stage) -> None:
     stage.lab.statuses = [online(HOST)]
     stage.answers(one="out")
@@ -822,6 +861,19 @@ def test_the_order_with_a_fault(stage: Stage, breakable: Breakable) -> None:
     assert injected == [(1, "disk is broken"), (2, "cable is broken")]
     healed = [(event.number, event.text, event.problem) for event in stage.all(FaultHealed)]
     assert healed == [(2, "cable is broken", ""), (1, "disk is broken", "")]
+
+
+def test_a_fault_whose_injection_cannot_be_told_is_healed(
+    stage: Stage, breakable: Breakable
+) -> None:
+    def listener(event: Event) -> None:
+        if isinstance(event, FaultInjected):
+            raise OSError("no space left on device")
+
+    stage.runner.report.listeners.append(listener)
+    assert stage.run(part(faults=(breakable.fault("disk"),))).verdict == "error"
+    assert stage.lab.log == ["inject disk", "heal disk"]
+    assert (breakable.broken, breakable.recorded) == (set(), [])
 
 
 def test_what_is_remembered_for_healed_is_from_before_the_commands(
@@ -929,7 +981,8 @@ def serving(*nodes: str) -> ClusterStatus:
 
 
 def test_the_time_line_is_told_when_all_is_healed(stage: Stage, breakable: Breakable) -> None:
-    stage.lab.statuses = [serving(HOST), serving(), serving(HOST)]
+    # Two histories begin with a look each: for what the act may break, and for the faults.
+    stage.lab.statuses = [*[serving(HOST)] * 3, serving(), serving(HOST)]
     began = time.time()
     ended = stage.run(
         part(
@@ -955,7 +1008,7 @@ def test_the_time_line_is_told_when_all_is_healed(stage: Stage, breakable: Break
 
 def test_the_time_line_of_what_commands_break(stage: Stage) -> None:
     """Where no fault is, but the time line is asked for."""
-    stage.lab.statuses = [serving(HOST), serving()]
+    stage.lab.statuses = [serving(HOST), serving(HOST), serving()]
 
     def recovery(context: Context) -> bool:
         context.status()

@@ -476,16 +476,38 @@ BAD = {
         "audits: cluster_answers, *, crashes",
     ),
     "a bad duration is announced": (
-        announcing("violated: {crashes: soon}"),
+        announcing("violated: {equal_cib: soon}"),
         13,
-        "section 4.1, announce, violated, crashes: 'soon' is not a duration: "
+        "section 4.1, announce, violated, equal_cib: 'soon' is not a duration: "
         "write 90s, 2min or 500ms",
     ),
     "unknown key of an announcement": (
         announcing("fails: [vm monitor]"),
         13,
         "section 4.1, announce, fails: unknown key; did you mean 'failed'? "
-        "valid: failed, nodes, violated",
+        "valid: crashes, failed, nodes, violated",
+    ),
+    "cores are announced to pass": (
+        announcing("violated: {cores: 10s}"),
+        13,
+        "section 4.1, announce, violated, cores: what happened does not pass; "
+        "announce what may be said: crashes: [...]",
+    ),
+    "crashes are announced to pass": (
+        announcing("violated: {single_dc: 10s, crashes: 10s}"),
+        13,
+        "section 4.1, announce, violated, crashes: what happened does not pass; *",
+    ),
+    "what is announced of crashes is no regular expression": (
+        announcing("crashes: [fine, 'x(']"),
+        13,
+        "section 4.1, announce, crashes [2]: 'x(' is not a regular expression: *",
+    ),
+    "a phase of a recovery that there is not": (
+        ("- dc: host1", "- dc: host1\n      - recovery: {phases: [detected, mended]}"),
+        26,
+        "section 4.1, expect [2]: recovery: phases *'detected', 'fenced', 'recovered' or "
+        "'reintegrated'; arguments: phases",
     ),
     "a secret that no lab has": (
         ("- echo two", "- {run: echo two, stdin: root}"),
@@ -728,11 +750,15 @@ def test_a_section_that_is_but_a_fault(path: Path) -> None:
 
 
 def test_an_announcement(path: Path) -> None:
-    said = "nodes: {plain: offline unclean}, failed: [vm monitor], violated: {cores: 2min}"
+    said = (
+        "nodes: {plain: offline unclean}, failed: [vm monitor], violated: {equal_cib: 2min}, "
+        "crashes: [attrd.*signal]"
+    )
     one, two = planned(path, announcing(said))
     assert one.announce.nodes == {"plain": "offline unclean"}
     assert one.announce.failed == ["vm monitor"]
-    assert one.announce.violated == {"cores": 120.0}
+    assert one.announce.violated == {"equal_cib": 120.0}
+    assert (one.announce.crashes, two.announce.crashes) == (["attrd.*signal"], [])
     assert (two.announce.nodes, two.announce.failed, two.announce.violated) == ({}, [], {})
 
 
