@@ -90,6 +90,12 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("scenario", metavar="SCENARIO")
     show.add_argument("--platform", default="debian-12")
 
+    about = "say what is wrong with scenarios, with file, line and key; runs nothing"
+    check = command("check", "plans", about)
+    check.add_argument("file", nargs="+", metavar="FILE", help="a YAML file, or a scenario's name")
+
+    command("schema", "plans", "print the JSON Schema of scenarios, for editors")
+
     status = command("status", "labs", "a lab's machines and cluster at a glance", json=True)
     status.add_argument("lab", nargs="?", default="", metavar="NAME", help="default: the only lab")
 

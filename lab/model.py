@@ -17,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -48,8 +49,21 @@ def _names(value: object) -> object:
 
 
 NodeName = Annotated[str, Field(pattern=NAME)]
-Where = Annotated[list[NodeName], BeforeValidator(_names)]  # one name, or several nodes at once
-Address = Annotated[str, AfterValidator(_address)]
+Where = Annotated[  # one name, or several nodes at once
+    list[NodeName],
+    BeforeValidator(_names),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": NAME},
+                {"type": "array", "items": {"type": "string", "pattern": NAME}},
+            ]
+        }
+    ),
+]
+Address = Annotated[
+    str, AfterValidator(_address), WithJsonSchema({"type": "string", "format": "ipv4"})
+]
 VersionText = Annotated[str, AfterValidator(_version)]
 
 
@@ -62,9 +76,24 @@ def _pattern(value: str) -> str:
 
 
 Pattern = Annotated[str, AfterValidator(_pattern)]
-Seconds = Annotated[float, BeforeValidator(parse_seconds)]
+Seconds = Annotated[
+    float,
+    BeforeValidator(parse_seconds),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0},
+                {"type": "string", "pattern": r"^\d+(\.\d+)?\s*(ms|s|min)$"},
+            ]
+        }
+    ),
+]
 MiB = Annotated[int, Field(ge=64)]
-Uses = dict[str, Any]  # one entry: the name of a check or an action -> its arguments
+# One entry: the name of a check, an action or a fault -> its arguments. What the editor's schema
+# says of them is put together in lab.schema.
+Checks = list[Annotated[dict[str, Any], WithJsonSchema({"x-lab-use": "check"})]]
+Actions = list[Annotated[dict[str, Any], WithJsonSchema({"x-lab-use": "action"})]]
+Faults = list[Annotated[dict[str, Any], WithJsonSchema({"x-lab-use": "fault"})]]
 
 
 class Frozen(BaseModel):
@@ -148,13 +177,13 @@ class Part(Frozen):
     """
 
     where: Where = []
-    before: list[Uses] = []
+    before: Checks = []
     book: list[Command] = []
     adapt: list[Adaptation] = []
-    act: list[Uses] = []
-    fault: list[Uses] = []
-    expect: list[Uses] = []
-    healed: list[Uses] = []
+    act: Actions = []
+    fault: Faults = []
+    expect: Checks = []
+    healed: Checks = []
     within: Seconds = 30.0
 
     @model_validator(mode="after")

@@ -82,6 +82,29 @@ def doctor_(options: argparse.Namespace) -> int:
     return 3 if bad else 0
 
 
+def check_(options: argparse.Namespace) -> int:
+    """`lab check`: every file is looked at, however many are wrong."""
+    wrong = 0
+    for name in options.file:
+        try:
+            scenario = scenarios.load(scenarios.find(name))
+        except BadInput as error:
+            wrong += 1
+            print(error.message)
+        else:
+            print(f"{name}: {len(scenario.steps)} sections, nothing is wrong")
+    if wrong:
+        raise BadInput(f"{wrong} of {len(options.file)} are wrong")
+    return 0
+
+
+def schema_(_options: argparse.Namespace) -> int:
+    """`lab schema`"""
+    from lab.schema import scenario_schema
+
+    return print_json(scenario_schema())
+
+
 def words_(options: argparse.Namespace) -> int:
     """`lab words`"""
     from lab import actions, audits, checks, faults
