@@ -150,7 +150,7 @@ def _mend(name: str) -> None:
             node1.run("crm_resource --refresh --resource FAKE1", within=60)
         return online and place == ("remote1",) and not status.failed
 
-    eventually(well, 120, "the cluster is well")
+    eventually(well, 240, "the cluster is well")
     one.close()
 
 
