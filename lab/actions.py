@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 from lab.context import Context
 from lab.errors import CommandFailed
 from lab.model import Secret
+from lab.together import on_each
 from lab.vocabulary import Node, Vocabulary
-
-if TYPE_CHECKING:  # paramiko takes long to import
-    from lab.machine import Result
 
 action = Vocabulary("action")
 
@@ -77,21 +73,6 @@ def install(context: Context, nodes: list[Node], debian: list[str], redhat: list
     packages = shlex.join(debian if family == "debian" else redhat)
     tool = "apt-get" if family == "debian" else "yum"
     line = f"{tool} install -y {packages}"
-
-    def one(node: str) -> Result:
-        machine = context.machine(node)
-        try:
-            return machine.run(line, within=300, check=True)
-        finally:
-            machine.drop()  # connections belong to a thread, and this one ends
-
-    with ThreadPoolExecutor(len(nodes)) as pool:
-        context.done.append(tuple(pool.map(one, nodes)))
+    done = on_each(context.lab, nodes, lambda m: m.run(line, within=300, check=True))
+    context.done.append(tuple(done.values()))
     return f"installed {packages} on {', '.join(nodes)}"
-
-
-@action("{node} gets power")
-def power_on(context: Context, node: Node) -> str:
-    """Give a machine power, if it has none, and wait until it can be logged in to."""
-    context.lab.power_on(node)
-    return f"{node} has power and can be logged in to"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lab import bmc
 from lab.errors import CommandFailed, LabError, Unreachable
 from lab.lab import Lab
+from lab.machine import Machine
+from lab.together import on_each
 
 # file name -> command; what a machine does not have fails and leaves its message in the file
 _COMMANDS = {
@@ -30,8 +31,7 @@ def collect(lab: Lab, folder: str, section: str) -> Path:
     """Write what can be had from every node into `folder`/evidence-SECTION/NODE; that folder."""
     top = Path(folder) / f"evidence-{section}"
     top.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda node: _node(lab, node, top / node), lab.scenario.names))
+    on_each(lab, lab.scenario.names, lambda machine: _node(lab, machine, top / machine.name))
     if (lab.folder / bmc.LOG).exists():
         _write(lab, top / bmc.LOG, (lab.folder / bmc.LOG).read_text())
     return top
@@ -42,9 +42,9 @@ def _write(lab: Lab, file: Path, text: str) -> None:
     file.write_text(lab.access.without_secrets(text))
 
 
-def _node(lab: Lab, node: str, folder: Path) -> None:
+def _node(lab: Lab, machine: Machine, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    machine = lab.machine(node)
+    node = machine.name
     for name, line in _COMMANDS.items():
         try:
             _write(lab, folder / name, machine.run(line, within=20).output)
@@ -58,4 +58,3 @@ def _node(lab: Lab, node: str, folder: Path) -> None:
             _write(lab, folder / "console.txt", lab.guests_of(node).console(node))
         except (LabError, OSError) as error:
             (folder / "console.txt").write_text(f"no console log: {error}\n")
-    machine.drop()

@@ -17,7 +17,6 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,12 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab import access, bmc, images, lock, paths, platforms, providers, status
-from lab.condition import holds
 from lab.errors import BadInput, CannotRun, LabError, Unreachable
 from lab.model import Guest, Platform, Scenario
 from lab.providers import Order, Provider
 from lab.scenario import load as load_scenario
 from lab.status import ClusterStatus
+from lab.together import on_each
 
 if TYPE_CHECKING:
     from lab.guests import Guests
@@ -127,8 +126,7 @@ class Lab:
             seeds = {node: self.access.seed(self.scenario, node) for node in self.scenario.nodes}
             say(f"machines: {', '.join(self.scenario.nodes)} ({self.provider.name})")
             self.provider.up(Order(self.name, self.scenario.nodes, seeds, built))
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(_await_login, [self.machine(node) for node in self.scenario.nodes]))
+        on_each(self, self.scenario.nodes, lambda machine: machine.await_login(BOOT))
         ssh = self.folder / "ssh"
         ssh.write_text(f'#!/bin/sh\nexec ssh -F "{self.access.ssh_config}" "$@"\n')
         ssh.chmod(0o700)
@@ -220,9 +218,7 @@ class Lab:
         return sorted(nodes, key=lambda name: name != self.asked)
 
     def _status(self, node: str) -> ClusterStatus:
-        new = holds("pacemaker >= 2.0.3", self.platform)
-        command = status.COMMAND if new else status.OLD_COMMAND
-        done = self.machine(node).run(command, within=STATUS)
+        done = self.machine(node).run(status.command(self.platform), within=STATUS)
         return status.parse(done.stdout or done.stderr)
 
     def close(self) -> None:
@@ -231,11 +227,6 @@ class Lab:
             guests.close()
         for machine in self._machines.values():
             machine.close()
-
-
-def _await_login(machine: Machine) -> None:
-    machine.await_login(BOOT)
-    machine.drop()  # connections belong to a thread, and this one ends
 
 
 def names() -> list[str]:

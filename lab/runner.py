@@ -60,7 +60,7 @@ class Runner:
         self._typist = Typist(lab, self.report)
         self._judge = Judge(self.report)
         self._observer = Observer(lab, self.report)
-        self._auditor = auditor
+        self.auditor = auditor
 
     def look(self) -> None:
         """Look at the cluster, if there is one: a lab that is carried on with may have one."""
@@ -135,10 +135,10 @@ class Runner:
             self.report(EvidenceCollected(section=section, folder=str(folder)))
 
     def _audit(self, step: PlannedStep) -> None:
-        if self._auditor is None:
+        if self.auditor is None:
             return
         expects_cluster = bool(self._observer.last.nodes)
-        found = self._auditor.audit(step.section, step.announce, expects_cluster=expects_cluster)
+        found = self.auditor.audit(step.section, step.announce, expects_cluster=expects_cluster)
         for event in found:
             self.report(event)
         for event in found:

@@ -12,10 +12,18 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from lab.condition import holds
 from lab.errors import LabError
+from lab.model import Platform
 
 COMMAND = "crm_mon --output-as=xml"
 OLD_COMMAND = "crm_mon --as-xml --inactive"  # the other lists stopped resources anyway
+
+
+def command(platform: Platform) -> str:
+    """The command whose output `parse` reads, as that platform's Pacemaker has it."""
+    return COMMAND if holds("pacemaker >= 2.0.3", platform) else OLD_COMMAND
+
 
 Kind = Literal["member", "guest", "remote"]
 

@@ -14,7 +14,6 @@ import shlex
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -23,12 +22,13 @@ from typing import TYPE_CHECKING, Any
 from lab import status
 from lab.cib import Cib
 from lab.cib import parse as parse_cib
-from lab.condition import holds
 from lab.errors import LabError
 from lab.status import ClusterStatus, NoStatus, Unreadable
+from lab.together import on_each
 
 if TYPE_CHECKING:  # the audits' names are needed to read a scenario, a lab is not
     from lab.lab import Lab
+    from lab.machine import Machine
 
 WITHIN = 20.0  # seconds for all of a node's survey
 _EACH = 6  # seconds for each of its three slow parts, so that one that hangs is named
@@ -72,31 +72,25 @@ class Surveyor:
 
         A guest is looked at where one of the machines' clusters says that it is online.
         """
-        first = self._all(list(machines))
+        first = on_each(self._lab, machines, self._one)
         guests = [
             guest
             for guest in self._lab.scenario.guests
             if any(_online(guest, survey.status) for survey in first.values())
         ]
-        return first | self._all(guests)
+        return first | on_each(self._lab, guests, self._one)
 
     def forget(self) -> None:
         """The crashes so far were reported: surveys have those from now on."""
         self._crashes.clear()
 
-    def _all(self, nodes: list[str]) -> dict[str, Survey]:
-        with ThreadPoolExecutor(8) as pool:
-            return dict(zip(nodes, pool.map(self._one, nodes), strict=True))
-
-    def _one(self, node: str) -> Survey:
+    def _one(self, machine: Machine) -> Survey:
         token = secrets.token_hex(8)  # no output has this in it by chance
-        machine = self._lab.machine(node)
+        node = machine.name
         try:
             printed = machine.run(self._script(node, token), within=WITHIN).stdout
         except LabError as error:
             return Survey(node, problem=error.message, crashes=self._crashes.get(node, ()))
-        finally:
-            machine.drop()  # connections belong to a thread, and this one ends
         parts = split(printed, token)
         found, cursor = journal(parts.get("journal", ("", 0))[0], self._cursors.get(node, ""))
         if cursor:
@@ -106,7 +100,6 @@ class Surveyor:
         return made(node, parts, crashes)
 
     def _script(self, node: str, token: str) -> str:
-        new = holds("pacemaker >= 2.0.3", self._lab.platform)
         cursor = self._cursors.get(node)
         # Relative to the node's own clock, which need not be right. With --after-cursor, an
         # entry would be missed where the cursor's own went with a volatile journal.
@@ -114,7 +107,7 @@ class Surveyor:
         return _SCRIPT.format(
             token=token,
             each=_EACH,
-            crm_mon=status.COMMAND if new else status.OLD_COMMAND,
+            crm_mon=status.command(self._lab.platform),
             start=f"--cursor={shlex.quote(cursor)}" if cursor else since,
             hints=shlex.quote(_HINTS),
         )

@@ -68,7 +68,10 @@ class Run:
 
     def remaining(self, until: str = "") -> list[PlannedStep]:
         """The sections not done yet, up to and including `until`."""
-        return _remaining(self.plan, self.lab, until)
+        steps = self.plan
+        if until:
+            steps = steps[: [s.section for s in steps].index(until) + 1]
+        return [step for step in steps if step.section not in self.lab.record.done]
 
 
 @contextmanager
@@ -100,39 +103,34 @@ def opened(wish: Wish, listener: Listener) -> Iterator[Run]:
             stack.enter_context(JUnit(results / "junit.xml")),
         ]
 
-        def tell(text: str) -> None:
-            for one in listeners:
-                one(Progress(text=text))
-
-        for one in listeners:
-            one(
-                RunStarted(
-                    lab=name,
-                    scenario=path.stem,
-                    title=f"{scenario.chapter}  {scenario.title}",
-                    platform=lab.platform.name,
-                    provider=lab.provider.name,
-                    sections=tuple(s.section for s in _remaining(plan, lab, wish.until)),
-                )
+        runner = Runner(lab, listeners, str(results))
+        run = Run(lab, plan, runner, results)
+        remaining = tuple(step.section for step in run.remaining(wish.until))
+        runner.report(
+            RunStarted(
+                lab=name,
+                scenario=path.stem,
+                title=f"{scenario.chapter}  {scenario.title}",
+                platform=lab.platform.name,
+                provider=lab.provider.name,
+                sections=remaining,
             )
-        if (standing := faults.standing(lab)) and _remaining(plan, lab, wish.until):
+        )
+        if (standing := faults.standing(lab)) and remaining:
             raise CannotRun(
                 f"a section would be judged with this standing: {standing[0].text}",
                 hint=f"lab fault heal --name {name}",
             )
+
+        def tell(text: str) -> None:
+            runner.report(Progress(text=text))
+
         lab.up(tell)
-        runner = Runner(lab, listeners, str(results), Auditor(lab))
+        runner.auditor = Auditor(lab)  # it looks at the machines at once
         runner.look()
-        run = Run(lab, plan, runner, results)
         if lab.record.done:
             tell(f"sections done earlier: {', '.join(lab.record.done)}")
         yield run
-
-
-def _remaining(plan: list[PlannedStep], lab: Lab, until: str) -> list[PlannedStep]:
-    if until:
-        plan = plan[: [s.section for s in plan].index(until) + 1]
-    return [step for step in plan if step.section not in lab.record.done]
 
 
 def _lab(name: str, path: Path, wish: Wish) -> Lab:

@@ -91,10 +91,7 @@ def _state_file(context: Context, resource: str, node: str) -> str:
     return done.stdout.strip() if done.exit == 0 else ""
 
 
-@check(
-    "{resource} was not restarted on {node}",
-    remember=lambda c, resource, node: _state_file(c, resource, node),
-)
+@check("{resource} was not restarted on {node}", remember=_state_file)
 def dummy_not_restarted(context: Context, resource: str, node: Node, *, before: str) -> Seen:
     """The state file of that ocf:pacemaker:Dummy is the one of before the section's commands: its
     agent makes another when it starts.

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lab.errors import BadInput
+from lab.lab import Lab, everything
 
 
 class Screen(Console):
@@ -29,6 +30,11 @@ def only(there: list[str]) -> str:
     if not there:
         raise BadInput("there is no lab", hint="lab up SCENARIO makes one")
     raise BadInput(f"say which lab: {', '.join(there)}")
+
+
+def opened(name: str) -> Lab:
+    """The lab of that name, or the only one for ''."""
+    return Lab.open(name or only(everything()))
 
 
 def columns(*columns: str) -> Table:

@@ -10,9 +10,8 @@ from typing import Any, get_args, get_origin
 from lab import doctor as doctors
 from lab import faults
 from lab import lab as labs
-from lab.commands import Screen, columns, only, print_json
+from lab.commands import Screen, columns, opened, print_json
 from lab.errors import BadInput, LabError
-from lab.lab import Lab
 from lab.vocabulary import Word
 
 
@@ -24,8 +23,8 @@ def inject_(options: argparse.Namespace) -> int:
         valid = ", ".join(faults.load().words)
         raise BadInput(f"there is no fault {options.fault!r}; faults: {valid}")
     arguments = _arguments(word, [options.node, *options.argument])
-    with labs.held(options.name or only(labs.everything())):
-        lab = _lab(options)
+    lab = opened(options.name)
+    with labs.held(lab.name):
         try:
             one = faults.inject(lab, word.name, arguments)
         finally:
@@ -37,7 +36,7 @@ def inject_(options: argparse.Namespace) -> int:
 
 def list_(options: argparse.Namespace) -> int:
     """`lab fault list`"""
-    standing = faults.standing(_lab(options))
+    standing = faults.standing(opened(options.name))
     if options.json:
         return print_json([asdict(one) | {"text": one.text} for one in standing])
     if not standing:
@@ -54,7 +53,7 @@ def list_(options: argparse.Namespace) -> int:
 def heal_(options: argparse.Namespace) -> int:
     """`lab fault heal`: those that were named, or all; the last one first."""
     doctors.require()
-    lab = _lab(options)
+    lab = opened(options.name)
     failed: LabError | None = None
     with labs.held(lab.name):
         standing = faults.standing(lab)
@@ -80,10 +79,6 @@ def heal_(options: argparse.Namespace) -> int:
     if failed:
         raise failed
     return 0
-
-
-def _lab(options: argparse.Namespace) -> Lab:
-    return Lab.open(options.name or only(labs.everything()))
 
 
 def _arguments(word: Word, texts: list[str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from lab import bmc, faults, paths, platforms
 from lab import doctor as doctors
 from lab import lab as labs
 from lab import scenario as scenarios
-from lab.commands import Screen, columns, only, print_json
+from lab.commands import Screen, columns, only, opened, print_json
 from lab.errors import BadInput, LabError
 from lab.lab import Lab
 
@@ -114,7 +114,7 @@ def list_(options: argparse.Namespace) -> int:
 def status_(options: argparse.Namespace) -> int:
     """`lab status`"""
     doctors.require()
-    lab = Lab.open(options.lab or only(labs.everything()))
+    lab = opened(options.lab)
     running = lab.provider.running(lab.name)
     if running:
         try:

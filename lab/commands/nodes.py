@@ -7,9 +7,7 @@ import os
 import sys
 
 from lab import doctor as doctors
-from lab import lab as labs
-from lab.commands import only
-from lab.lab import Lab
+from lab.commands import opened
 
 
 def ssh_(options: argparse.Namespace) -> int:
@@ -28,12 +26,12 @@ def exec_(options: argparse.Namespace) -> int:
 
 def ssh_config_(options: argparse.Namespace) -> int:
     """`lab ssh-config`"""
-    print(Lab.open(options.lab or only(labs.everything())).access.ssh_config)
+    print(opened(options.lab).access.ssh_config)
     return 0
 
 
 def _become_ssh(name: str, node: str, command: list[str]) -> None:
-    lab = Lab.open(name or only(labs.everything()))
+    lab = opened(name)
     lab.machine(node)  # BadInput for a node that is none
     sys.stdout.flush()
     os.execvp("ssh", ["ssh", "-F", str(lab.access.ssh_config), node, *command])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from lab.context import Context
 from lab.errors import BadInput, CannotRun, CommandFailed
 from lab.faults import fault
 from lab.faults.machine import machines_only
 from lab.vocabulary import Node
+
+if TYPE_CHECKING:  # paramiko takes long to import
+    from lab.machine import Machine
 
 
 def _plug(context: Context, node: str) -> str:
@@ -86,12 +90,16 @@ def _device(context: Context, node: str) -> str:
     return found[1]
 
 
+def _has_netem(machine: Machine, device: str) -> bool:
+    return "netem" in machine.run(f"tc qdisc show dev {device}", check=True).stdout
+
+
 def _netem(context: Context, node: str, how: str) -> None:
-    device = _device(context, node)
-    if "netem" in context.machine(node).run(f"tc qdisc show dev {device}", check=True).stdout:
+    machine, device = context.machine(node), _device(context, node)
+    if _has_netem(machine, device):
         raise CannotRun(f"delay or loss of {node} stands already", hint="lab fault heal ends it")
     try:
-        context.machine(node).run(f"tc qdisc replace dev {device} root netem {how}", check=True)
+        machine.run(f"tc qdisc replace dev {device} root netem {how}", check=True)
     except CommandFailed as error:
         if "qdisc kind is unknown" not in error.output:
             raise
@@ -104,10 +112,9 @@ def _netem(context: Context, node: str, how: str) -> None:
 def _no_netem(context: Context, node: str, **_how: object) -> str:
     context.lab.power_on(node)
     machine, device = context.machine(node), _device(context, node)
-    if "netem" in machine.run(f"tc qdisc show dev {device}", check=True).stdout:
+    if _has_netem(machine, device):
         machine.run(f"tc qdisc del dev {device} root", check=True)
-    left = machine.run(f"tc qdisc show dev {device}", check=True).stdout
-    return f"{device} still has netem" if "netem" in left else ""
+    return f"{device} still has netem" if _has_netem(machine, device) else ""
 
 
 @fault("what {node} sends is delayed by {milliseconds} ms", heal=_no_netem)

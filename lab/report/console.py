@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable
-from types import TracebackType
 
 from rich.console import Console as Screen
 from rich.text import Text
@@ -30,6 +29,7 @@ from lab.events import (
     StepStarted,
     Waiting,
 )
+from lab.report import Report
 from lab.report.screen import LiveLine, say
 from lab.report.summary import STYLES, Summary
 from lab.report.text import (
@@ -53,7 +53,7 @@ _DIM = "dim"
 _BAD = "red"
 
 
-class Console:
+class Console(Report):
     """Prints a run as it goes on; `screen` is where, by default standard output.
 
     On a terminal, one line at the bottom says what is awaited or running. Call `close`, or
@@ -105,17 +105,6 @@ class Console:
     def close(self) -> None:
         """End the live line. May be called more than once."""
         self._live.stop()
-
-    def __enter__(self) -> Console:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _run_started(self, event: RunStarted) -> None:
         self._line("", one_line(event.title), "bold")

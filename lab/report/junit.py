@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from xml.etree import ElementTree as ET
 
 from lab.events import (
@@ -18,6 +17,7 @@ from lab.events import (
     StepStarted,
     Verdict,
 )
+from lab.report import Report
 from lab.report.text import Failure, failure_in, one_line, plain
 from lab.report.transcript import told
 
@@ -45,7 +45,7 @@ class _Section:
         return "skipped", "the run ended before this section"
 
 
-class JUnit:
+class JUnit(Report):
     """Gathers a run's events and writes the file at its end.
 
     close() writes it for a run that broke off; the sections that it did not reach are
@@ -76,17 +76,6 @@ class JUnit:
         """Write the file unless the run's end did, or no run began."""
         if self._run and not self._written:
             self._write()
-
-    def __enter__(self) -> JUnit:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _section(self, number: str) -> _Section:
         return self._sections.setdefault(number, _Section(number))

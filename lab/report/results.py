@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from lab.errors import BadInput
 from lab.events import Event, Waiting
+from lab.report import Report
 
 
-class Results:
+class Results(Report):
     """Appends each event to a file as a line of JSON, and flushes it."""
 
     def __init__(self, path: Path) -> None:
@@ -32,17 +32,6 @@ class Results:
     def close(self) -> None:
         """End the file; no event may follow."""
         self._file.close()
-
-    def __enter__(self) -> Results:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 
 from lab.events import (
     Acted,
@@ -25,6 +24,7 @@ from lab.events import (
     StepEnded,
     StepStarted,
 )
+from lab.report import Report
 from lab.report.text import (
     WORDS,
     audited,
@@ -43,7 +43,7 @@ _RULE = "=" * 78
 _MARGIN = " " * 9  # as wide as a time of day
 
 
-class Transcript:
+class Transcript(Report):
     """Appends each event to a file as text, and flushes it: a killed harness loses nothing."""
 
     def __init__(self, path: Path) -> None:
@@ -61,17 +61,6 @@ class Transcript:
     def close(self) -> None:
         """End the file; no event may follow."""
         self._file.close()
-
-    def __enter__(self) -> Transcript:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def told(event: Event, since: float = 0.0) -> list[str]:

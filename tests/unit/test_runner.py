@@ -1099,7 +1099,7 @@ def test_an_auditor_that_crashes_is_an_error(stage: Stage) -> None:
     def crashing(*_: object, **__: object) -> list[Audited]:
         raise KeyError("node7")
 
-    stage.runner._auditor.audit = crashing  # type: ignore[union-attr, method-assign]
+    stage.runner.auditor.audit = crashing  # type: ignore[union-attr, method-assign]
     ended = stage.run(part(expect=(check(yes),)))
     assert ended.verdict == "error"
     assert "KeyError: 'node7'" in ended.problem

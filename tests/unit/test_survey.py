@@ -193,6 +193,10 @@ class Node:
         )
         return Result(script, done.returncode, done.stdout, done.stderr, 0.1)
 
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
     def drop(self) -> None:
         self.dropped += 1
 

@@ -1,0 +1,31 @@
+"""The same thing on several machines at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from lab.lab import Lab
+    from lab.machine import Machine
+
+T = TypeVar("T")
+AT_ONCE = 8  # machines; more would only wait for this one's processors
+
+
+def on_each(lab: Lab, nodes: Iterable[str], do: Callable[[Machine], T]) -> dict[str, T]:
+    """What `do` returned of each node's machine, in the nodes' order.
+
+    What it raises for one of them is raised when all have ended.
+    """
+
+    def one(machine: Machine) -> T:
+        try:
+            return do(machine)
+        finally:
+            machine.drop()  # connections belong to a thread, and this one ends
+
+    machines = {node: lab.machine(node) for node in nodes}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return dict(zip(machines, pool.map(one, machines.values()), strict=True))
