@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
-from lab import actions, audits, checks, faults, paths, platforms
+from lab import actions, audits, checks, faults, fleet, paths, platforms
 from lab.condition import holds
 from lab.errors import BadInput
 from lab.model import Part, Scenario, Step
@@ -35,10 +35,18 @@ def find(name: str) -> Path:
     return paths.SCENARIOS / f"{name}.yaml"
 
 
-def load(path: Path) -> Scenario:
-    """The scenario in a file. BadInput names file, line, section, key and the valid choices."""
+def load(path: Path, remotes: int | None = None) -> Scenario:
+    """The scenario in a file, its fleet expanded (see lab.fleet) to so many `remotes`.
+
+    BadInput names file, line, section, key and the valid choices.
+    """
     document = Document(path)
     scenario = parse(document, Scenario)
+    try:
+        scenario = fleet.expanded(scenario, remotes)
+    except ValueError as error:
+        place: Place = ("fleet",)
+        raise BadInput(f"{document.where(place)}: {document.named(place)}{error}") from error
     for problem, place in _problems(scenario):
         raise BadInput(f"{document.where(place)}: {document.named(place)}{problem}")
     return scenario
