@@ -10,8 +10,8 @@ from lab import growth
 from lab.context import Context
 from lab.errors import CommandFailed
 from lab.events import Grew
+from lab.fields import Secret
 from lab.fleet import named
-from lab.model import Secret
 from lab.together import on_each
 from lab.vocabulary import Node, Vocabulary
 
@@ -96,9 +96,7 @@ def copy(context: Context, source: Node, path: str, nodes: list[Node]) -> str:
 def name_hosts(context: Context, hosts: list[Node], nodes: list[Node]) -> str:
     """Append a line `ADDRESS NAME` for each host, as the book's section 5.2 does for one."""
     lines = "".join(f"{context.lab.address(host)} {host}\n" for host in hosts)
-    on_each(
-        context.lab, nodes, lambda m: m.run("cat >> /etc/hosts", stdin=lines, check=True)
-    )
+    on_each(context.lab, nodes, lambda m: m.run("cat >> /etc/hosts", stdin=lines, check=True))
     return f"wrote the addresses of {named(hosts)} to /etc/hosts on {named(nodes)}"
 
 

@@ -10,10 +10,11 @@ from ipaddress import IPv4Address, ip_network
 from typing import Any, TypeVar
 
 from lab.errors import BadInput
-from lab.model import Command, Machine, Part, Scenario, Step
+from lab.model import Machine, Part, Scenario, Step
 from lab.providers import GATEWAY, PREFIX
 
 WORD = "fleet"
+MANY = 5  # names that are shortened from here on
 P = TypeVar("P", bound=Part)
 
 
@@ -51,7 +52,7 @@ def expanded(scenario: Scenario, count: int | None = None) -> Scenario:
 
 
 def named(names: list[str]) -> str:
-    """Names in words; five and more that are numbered in a row as `remote1 … remote200`."""
+    """Names in words; MANY that are numbered in a row as `remote1 … remote200`."""
     runs: list[list[str]] = []
     for name in names:
         if runs and _number(name) == _after(runs[-1][-1]):
@@ -59,7 +60,7 @@ def named(names: list[str]) -> str:
         else:
             runs.append([name])
     return ", ".join(
-        f"{run[0]} … {run[-1]}" if len(run) >= 5 else ", ".join(run) for run in runs
+        f"{run[0]} … {run[-1]}" if len(run) >= MANY else ", ".join(run) for run in runs
     )
 
 
@@ -79,7 +80,7 @@ def _addresses(scenario: Scenario, first: str) -> list[str]:
     used = {GATEWAY, *(scenario.address(name) for name in scenario.names)}
     free = [address for address in network.hosts() if str(address) not in used]
     managed = sum(not machine.slim for machine in scenario.nodes.values())
-    room = [str(a) for a in free[: len(free) - managed] if a >= IPv4Address(first)]
+    room = [str(a) for a in free[: len(free) - managed] if int(a) >= int(IPv4Address(first))]
     # Each of a fleet that is not slim has a BMC too.
     return room if scenario.fleet and scenario.fleet.slim else room[: len(room) // 2]
 
@@ -94,15 +95,10 @@ def _step(step: Step, names: list[str]) -> Step:
 
 def _part(part: P, names: list[str]) -> P:
     entries = {
-        key: [_value(entry, names) for entry in getattr(part, key)]
+        key: [e.model_copy(update={"use": _value(e.use, names)}) for e in getattr(part, key)]
         for key in ("before", "act", "fault", "expect", "healed")
     }
-    book = [_command(command, names) for command in part.book]
-    return part.model_copy(update={**entries, "book": book, "where": _value(part.where, names)})
-
-
-def _command(command: Command, names: list[str]) -> Command:
-    return command.model_copy(update={"where": _value(command.where, names)})
+    return part.model_copy(update=entries)
 
 
 def _value(value: Any, names: list[str]) -> Any:

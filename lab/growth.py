@@ -1,12 +1,13 @@
 """What a cluster costs as its number of remote nodes grows: points, kept from run to run.
 
-    <state>/growth.json      every number of nodes that was measured on this machine, the last time
-    <lab's folder>/times.json   what `timed` took in one lab, until it is made a point
+<state>/growth.json      every number of nodes that was measured on this machine, the last time
+<lab's folder>/times.json   what `timed` took in one lab, until it is made a point
 """
 
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -39,8 +40,9 @@ done"""
 @dataclass(frozen=True)
 class Point:
     """One cluster. `nodes`: how many remotes. `integrate`: seconds from their configuration to all
-    of them online; `failover`: from a cluster node's loss of power until the others have all that
-    it had; `scheduler`: seconds for one run on the CIB of `cib` bytes; `memory`: MiB a remote.
+    of them online; `failover`: from a cluster node's loss of power until another one has its
+    connections; `scheduler`: seconds for one run on the CIB of `cib` bytes; `memory`: MiB a remote;
+    `load`: of the machine that all of this ran on, on average over the last 5 minutes.
     """
 
     nodes: int
@@ -49,6 +51,7 @@ class Point:
     cib: int
     scheduler: float
     memory: float
+    load: float = 0.0
     platform: str = ""
     at: float = 0.0
 
@@ -86,14 +89,18 @@ def measured(lab: Lab, nodes: list[str], on: str) -> Point:
         cib=int(cluster[0]),
         scheduler=round(min(map(int, cluster[1:])) / 1e9, 4),
         memory=round(total / 1024 / len(nodes), 2),
+        load=round(os.getloadavg()[1], 1),
         platform=lab.platform.name,
         at=time.time(),
     )
 
 
-def load() -> list[Point]:
-    """Every point so far, from few nodes to many. CannotRun if the file is damaged."""
-    file = _file()
+def load(state: Path | None = None) -> list[Point]:
+    """Every point so far, from few nodes to many, of a state folder (by default, the one in use).
+
+    CannotRun if the file is damaged.
+    """
+    file = _file(state)
     if not file.exists():
         return []
     try:
@@ -102,15 +109,16 @@ def load() -> list[Point]:
         raise CannotRun(f"{file} is damaged: {error}", hint="remove it") from error
 
 
-def add(point: Point) -> list[Point]:
-    """Keep a point, in place of the one with as many nodes on that platform; those of the platform.
-    """
-    with lock.hold(paths.state() / "growth.lock", "what was measured", within=10):
-        others = [p for p in load() if (p.nodes, p.platform) != (point.nodes, point.platform)]
+def add(point: Point, state: Path | None = None) -> list[Point]:
+    """Keep a point in place of one with as many nodes; all points of its platform."""
+    file = _file(state)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with lock.hold(file.with_suffix(".lock"), "what was measured", within=10):
+        others = [p for p in load(state) if (p.nodes, p.platform) != (point.nodes, point.platform)]
         points = sorted([*others, point], key=lambda one: (one.platform, one.nodes))
-        draft = _file().with_suffix(".new")
+        draft = file.with_suffix(".new")
         draft.write_text(json.dumps([asdict(one) for one in points], indent=1) + "\n")
-        draft.replace(_file())
+        draft.replace(file)
     return [one for one in points if one.platform == point.platform]
 
 
@@ -124,5 +132,5 @@ def _times(lab: Lab) -> Path:
     return lab.folder / "times.json"
 
 
-def _file() -> Path:
-    return paths.state() / "growth.json"
+def _file(state: Path | None) -> Path:
+    return (state or paths.state()) / "growth.json"

@@ -43,9 +43,12 @@ def all_remote(context: Context, nodes: list[Node], hosts: list[Node] | None = N
             wrong[name] = "no such node in the cluster" if node is None else "no connection"
         elif node.kind != "remote" or node.text != "online":
             wrong[name] = f"{node.kind} node, {node.text}"
-        elif connection.role != "Started" or connection.failed:
-            wrong[name] = f"connection {connection.text}"
-        elif len(connection.nodes) != 1 or connection.nodes[0] not in held:
+        elif (
+            connection.role != "Started"
+            or connection.failed
+            or len(connection.nodes) != 1
+            or connection.nodes[0] not in held
+        ):
             wrong[name] = f"connection {connection.text}"
         else:
             held[connection.nodes[0]] += 1
@@ -100,15 +103,9 @@ def undisturbed(
 
 @check("time taken: {what}", remember=lambda *_args, **_given: time.monotonic())
 def timed(context: Context, what: str, *, before: float) -> Seen:
-    """Keeps the seconds since this part's commands, for `measure`. Where a fault stands it is the
-    time from the fault until every resource that was lost was active again.
+    """Keeps for `measure` how long what was awaited before this took: the seconds since this part
+    began, its actions and faults included. It is true at once.
     """
     seconds = time.monotonic() - before
-    history = context.observer.history if context.observer else None
-    if history:
-        recovered = history.phases()["recovered"]
-        if recovered is None:
-            return Seen(False, "nothing that was lost has recovered yet")
-        seconds = recovered
     growth.note(context.lab, what, seconds)
     return Seen(True, f"{what} {seconds:.1f} s")

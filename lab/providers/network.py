@@ -60,7 +60,9 @@ def create(lab: str, machines: dict[str, Machine]) -> None:
         if str(namespace(lab, node)) not in there
     }
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for job in [pool.submit(_make, namespace(lab, n), ["link set lo up"]) for n in new.values()]:
+        for job in [
+            pool.submit(_make, namespace(lab, n), ["link set lo up"]) for n in new.values()
+        ]:
             job.result()
         cables = [
             line
@@ -188,7 +190,9 @@ def _make(path: Path, batch: Sequence[str]) -> None:
     path.touch()
     # Frames between a guest and the wire only pass br0: firewalld is about what the host
     # itself receives. (The setting is one of this namespace; not every kernel has it.)
-    filtering = "for f in /proc/sys/net/bridge/bridge-nf-call-*; do [ ! -e $f ] || echo 0 > $f; done"
+    filtering = (
+        "for f in /proc/sys/net/bridge/bridge-nf-call-*; do [ ! -e $f ] || echo 0 > $f; done"
+    )
     command.run(
         ["unshare", f"--net={path}", "sh", "-c", f"ip -batch - && {filtering}"],
         within=20,

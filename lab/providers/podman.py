@@ -170,9 +170,9 @@ class Podman:
 def check_room(new: int) -> None:
     """Raise CannotRun if the kernel's limit of inotify instances has no room for new machines.
 
-    Each systemd takes some (slim machines have none), all of one user's on this machine count together, and a systemd
-    that gets none comes up half: it has to be said before, since afterwards it looks like
-    anything else.
+    Each systemd takes some (slim machines have none), all of one user's on this machine count
+    together, and a systemd that gets none comes up half: it has to be said before, since
+    afterwards it looks like anything else.
     """
     limit = int(INOTIFY.read_text())
     full = [entry for entry in _containers() if "slim" not in entry["Labels"]]

@@ -117,6 +117,8 @@ class Console(Report):
         self._since, self._remarks, self._audits = event.at, [], 0
         self._screen.print()
         self._line("", f"{event.section}  {one_line(event.title)}", "bold underline")
+        if event.origin:
+            self._line("", f"preparation, from {event.origin}", _DIM)
 
     def _command_started(self, event: CommandStarted) -> None:
         remarks = notes(event)
@@ -178,6 +180,8 @@ class Console(Report):
         waited = f" ({duration(event.waited)})" if event.waited > _WAITED else ""
         lead = f"  {WORDS[event.verdict]:<5} "
         self._line(lead, f"{before}{one_line(event.what)}{waited}", "", STYLES[event.verdict])
+        if event.departs:
+            self._line("        ", f"departs from the book: {one_line(event.departs)}", _DIM)
         if event.verdict == "passed":
             return
         for label, text in (("seen: ", event.seen), ("hint: ", event.hint)):
@@ -198,8 +202,12 @@ class Console(Report):
                     self._line("  ", line, _BAD)
             case ClusterChanged():
                 after = f"+{event.at - self._since:.1f}s " if self._since else ""
-                for change in event.changes:
-                    self._line(f"  {after}cluster: ", one_line(change), _DIM)
+                for change in event.changes[:_LINES]:
+                    line = one_line(change)
+                    short = line if len(line) <= _LONG else line[: _LONG - 1] + "…"
+                    self._line(f"  {after}cluster: ", short, _DIM)
+                if (more := len(event.changes) - _LINES) > 0:
+                    self._line("  ", f"… {more} more changes (transcript)", "dim italic")
             case PowerSwitched():
                 after = f"+{event.at - self._since:.1f}s " if self._since else ""
                 self._line(f"  {after}", power(event), "bold")
