@@ -103,7 +103,7 @@ def name_hosts(context: Context, hosts: list[Node], nodes: list[Node]) -> str:
 @action("measure what {nodes} cost")
 def measure(context: Context, nodes: list[Node], on: Node) -> str:
     """Measure the CIB, the scheduler on it (asked `on` a node) and the memory of each of `nodes`,
-    and put them, with the times that `timed` took in this lab, beside what was measured before.
+    and put them, with the times that `all_remote` kept, beside what was measured before.
     """
     point = growth.measured(context.lab, nodes, on)
     points = growth.add(point)

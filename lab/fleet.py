@@ -14,7 +14,7 @@ from lab.model import Machine, Part, Scenario, Step
 from lab.providers import GATEWAY, PREFIX
 
 WORD = "fleet"
-MANY = 5  # names that are shortened from here on
+MANY = 6  # names that are shortened from here on
 P = TypeVar("P", bound=Part)
 
 

@@ -1,7 +1,7 @@
 """What a cluster costs as its number of remote nodes grows: points, kept from run to run.
 
 <state>/growth.json      every number of nodes that was measured on this machine, the last time
-<lab's folder>/times.json   what `timed` took in one lab, until it is made a point
+<lab's folder>/times.json   what was timed in one lab, until it is made a point
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lab import lock, paths
 from lab.errors import CannotRun, CommandFailed
@@ -35,6 +35,8 @@ _MEMORY = """for p in /proc/[0-9]*; do
         sed -n 's/^Pss: *\\([0-9]*\\) kB/\\1/p' $p/smaps_rollup ;;
     esac
 done"""
+
+Time = Literal["integrate", "failover"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Point:
         )
 
 
-def note(lab: Lab, name: str, seconds: float) -> None:
+def note(lab: Lab, name: Time, seconds: float) -> None:
     """Keep how long something took in this lab."""
     file = _times(lab)
     found = json.loads(file.read_text()) if file.exists() else {}
@@ -75,7 +77,7 @@ def note(lab: Lab, name: str, seconds: float) -> None:
 def measured(lab: Lab, nodes: list[str], on: str) -> Point:
     """The lab's cluster as a point. CannotRun if its times were not taken."""
     times = json.loads(_times(lab).read_text()) if _times(lab).exists() else {}
-    if missing := [name for name in ("integrate", "failover") if name not in times]:
+    if missing := [name for name in get_args(Time) if name not in times]:
         raise CannotRun(f"{' and '.join(missing)} was not timed in this lab")
     cluster = lab.machine(on).run(_CLUSTER, within=300, check=True).stdout.split()
     memory = on_each(lab, nodes, lambda machine: machine.run(_MEMORY, check=True).stdout)

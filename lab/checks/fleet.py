@@ -25,14 +25,24 @@ def _told(wrong: dict[str, str], good: str) -> Seen:
 
 
 @check(
-    lambda nodes, hosts: (
+    lambda nodes, hosts, timed: (
         f"{named(nodes)} are online as remote nodes"
         + (f", connected by {named(hosts)}" if hosts else "")
-    )
+        + (f" (timed: {timed})" if timed else "")
+    ),
+    remember=lambda *_context, **_arguments: time.time(),
 )
-def all_remote(context: Context, nodes: list[Node], hosts: list[Node] | None = None) -> Seen:
+def all_remote(
+    context: Context,
+    nodes: list[Node],
+    hosts: list[Node] | None = None,
+    timed: growth.Time | None = None,
+    *,
+    before: float | None = None,
+) -> Seen:
     """Each is online, is a remote node, and its connection resource is started on one of `hosts`
-    (by default, on any cluster node).
+    (by default, on any cluster node). `timed`: what the seconds until then are, for `measure`:
+    integrate or failover. They count from this part's fault, or else from its beginning.
     """
     status = context.status()
     able = hosts or context.lab.scenario.cluster_nodes
@@ -52,6 +62,10 @@ def all_remote(context: Context, nodes: list[Node], hosts: list[Node] | None = N
             wrong[name] = f"connection {connection.text}"
         else:
             held[connection.nodes[0]] += 1
+    if timed and before is not None and not wrong:
+        history = context.observer.history if context.observer else None
+        began = history.began if history else before
+        growth.note(context.lab, timed, time.time() - began)
     return _told(wrong, ", ".join(f"{count} by {host}" for host, count in held.items()))
 
 
@@ -85,7 +99,7 @@ def _lives(context: Context, prefix: str, nodes: list[str]) -> dict[str, str]:
     return {node: result.stdout.strip() for node, result in done.items()}
 
 
-@check("nothing was restarted on {nodes}", remember=_lives)
+@check("nothing was restarted on {nodes}, {prefix}NODE included", remember=_lives)
 def undisturbed(
     context: Context, prefix: str, nodes: list[Node], *, before: dict[str, str]
 ) -> Seen:
@@ -99,13 +113,3 @@ def undisturbed(
         if now[node] != before[node]
     }
     return _told(wrong, f"PID 1 and state file of {len(nodes)} machines are the same")
-
-
-@check("time taken: {what}", remember=lambda *_args, **_given: time.monotonic())
-def timed(context: Context, what: str, *, before: float) -> Seen:
-    """Keeps for `measure` how long what was awaited before this took: the seconds since this part
-    began, its actions and faults included. It is true at once.
-    """
-    seconds = time.monotonic() - before
-    growth.note(context.lab, what, seconds)
-    return Seen(True, f"{what} {seconds:.1f} s")
