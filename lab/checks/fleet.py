@@ -40,8 +40,8 @@ def all_remote(
     *,
     before: float | None = None,
 ) -> Seen:
-    """Each is online, is a remote node, and its connection resource is started on one of `hosts`
-    (by default, on any cluster node). `timed`: what the seconds until then are, for `measure`:
+    """Each is online, is a remote node, and its connection resource is started on one of `hosts`,
+    each of which has some (by default, on any cluster node). `timed`: what the seconds until then are, for `measure`:
     integrate or failover. They count from this part's fault, or else from its beginning.
     """
     status = context.status()
@@ -62,6 +62,9 @@ def all_remote(
             wrong[name] = f"connection {connection.text}"
         else:
             held[connection.nodes[0]] += 1
+    wrong |= {
+        host: "no connection is on it" for host in hosts or [] if not wrong and not held[host]
+    }
     if timed and before is not None and not wrong:
         history = context.observer.history if context.observer else None
         began = history.began if history else before
@@ -72,7 +75,7 @@ def all_remote(
 @check("{prefix}NODE runs on each of {nodes}, and its state file is there")
 def dummy_on_each(context: Context, prefix: str, nodes: list[Node]) -> Seen:
     """For each node an ocf:pacemaker:Dummy of that name is started there and nowhere else, and
-    its state file is on that machine and on no other one.
+    its state file is on that machine and on no other one that is online.
     """
     status = context.status()
     wrong = {}
@@ -82,7 +85,8 @@ def dummy_on_each(context: Context, prefix: str, nodes: list[Node]) -> Seen:
             wrong[node] = found.text if found else "no such resource"
     if wrong:  # while the cluster is on its way, nobody needs to log in everywhere
         return _told(wrong, "")
-    holders = holders_of(context, [f"{prefix}{node}" for node in nodes])
+    online = [name for name, node in status.nodes.items() if node.online]
+    holders = holders_of(context, [f"{prefix}{node}" for node in nodes], online)
     for node in nodes:
         if (there := holders[f"{prefix}{node}"]) != {node}:
             wrong[node] = f"its state file is on {', '.join(sorted(there)) or 'no machine'}"

@@ -101,11 +101,14 @@ def dummy_not_restarted(context: Context, resource: str, node: Node, *, before: 
     return Seen(bool(before) and now == before, "the same" if now == before else now or "none")
 
 
-def holders_of(context: Context, resources: list[str]) -> dict[str, set[str]]:
-    """On which machines each dummy's state file is; those that no cluster lists count too."""
+def holders_of(
+    context: Context, resources: list[str], nodes: list[str] | None = None
+) -> dict[str, set[str]]:
+    """On which machines each dummy's state file is, of all that there are or of these `nodes`."""
     holders: dict[str, set[str]] = {resource: set() for resource in resources}
     find = "find /run -maxdepth 2 -name 'Dummy-*.state'"
-    listings = on_each(context.lab, context.lab.scenario.names, lambda machine: machine.run(find))
+    asked = context.lab.scenario.names if nodes is None else nodes
+    listings = on_each(context.lab, asked, lambda machine: machine.run(find))
     for node, listing in listings.items():
         for path in listing.stdout.split():
             name = path.rpartition("/")[2].removeprefix("Dummy-").removesuffix(".state")

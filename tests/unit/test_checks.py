@@ -1390,6 +1390,7 @@ CASES += [
         fleet(cluster(*FLEET)),
         [
             (fleet(cluster(*FLEET), online=False), "1 are not: r2: remote node, offline"),
+            (fleet(cluster(FLEET[0], resource("r2", NODE1))), "node2: no connection is on it"),
             (cluster(*FLEET), "2 are not: r1: no such node"),
             (fleet(cluster(FLEET[0])), "r2: no connection"),
             (fleet(cluster(FLEET[0], resource("r2"))), "r2: connection Stopped"),
