@@ -41,8 +41,10 @@ def all_remote(
     before: float | None = None,
 ) -> Seen:
     """Each is online, is a remote node, and its connection resource is started on one of `hosts`,
-    each of which has some (by default, on any cluster node). `timed`: what the seconds until then are, for `measure`:
-    integrate or failover. They count from this part's fault, or else from its beginning.
+    each of which has some (by default, on any cluster node).
+
+    `timed`: what the seconds until then are, for `measure`: integrate or failover. They count
+    from this part's fault, or else from its beginning.
     """
     status = context.status()
     able = hosts or context.lab.scenario.cluster_nodes

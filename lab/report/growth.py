@@ -90,7 +90,7 @@ def picture(measure: Measure, points: list[Point], own: int) -> Html:
         tag("title", said, id=f"{name}-title"),
         tag("desc", described(measure, points), id=f"{name}-about"),
         tag("text", said, class_="name", x=0.0, y=14.0),
-        *_grid(top, up, y, measure.digits),
+        *_grid(top, up, y),
         *_numbers(most, across, x),
         tag("path", class_="line", d=f"M{line}") if len(points) > 1 else Html(),
         *(_dot(a, b, one, measure, own=one.nodes == own) for a, b, one in places),
@@ -105,13 +105,12 @@ def described(measure: Measure, points: list[Point]) -> str:
     return ", ".join(f"{one.nodes}: {measure.said(one)} {measure.unit}" for one in points) + "."
 
 
-def _grid(top: float, step: float, y: Callable[[float], float], digits: int) -> Iterator[Html]:
+def _grid(top: float, step: float, y: Callable[[float], float]) -> Iterator[Html]:
     for number in range(round(top / step) + 1):
         at = y(number * step)
         kind = "grid" if number else "axis"
         yield tag("path", class_=kind, d=f"M{_LEFT:.1f},{at:.1f} H{WIDTH - _RIGHT:.1f}")
-        said = f"{number * step:.{digits}f}".rstrip("0").rstrip(".") if number else "0"
-        yield tag("text", said, class_="tick upward", x=_LEFT - 6, y=at + 4)
+        yield tag("text", f"{number * step:g}", class_="tick upward", x=_LEFT - 6, y=at + 4)
 
 
 def _numbers(most: float, step: float, x: Callable[[float], float]) -> Iterator[Html]:

@@ -205,9 +205,13 @@ def test_everything_is_inside_the_picture(measure: Any, points: list[Point]) -> 
     drawn = ET.fromstring(picture(measure, points, points[-1].nodes))
     for dot in drawn.iter("circle"):
         assert 40 <= float(dot.get("cx", "")) <= 352
-        assert 30 <= float(dot.get("cy", "")) <= 160
+        assert 20 <= float(dot.get("cy", "")) <= 160
     for text in drawn.iter("text"):
         assert 0 <= float(text.get("x", "")) <= 352
+    # What stands beside a line of the grid is its value.
+    shown = [float(text.text or "") for text in by_class(drawn, "upward")]
+    assert shown == pytest.approx([shown[1] * number for number in range(len(shown))])
+    assert shown[-2] < max(measure.value(one) for one in points) <= shown[-1]
     # A larger value is higher up.
     places = [float(dot.get("cy", "")) for dot in drawn.iter("circle")]
     values = [measure.value(one) for one in points]
