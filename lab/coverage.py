@@ -48,7 +48,7 @@ class Ran(Frozen):
     verdict: Literal["passed", "failed", "error"]
     at: str = Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
     key: str = ""
-    seen: dict[str, str] = {}
+    seen: dict[str, str] = Field(default_factory=dict)
 
     @property
     def day(self) -> str:
@@ -187,9 +187,11 @@ def runs(folder: Path, labs: Collection[str] = ()) -> tuple[list[Ran], list[str]
         if path.parent.is_symlink() or (labs and path.parent.parent.name not in labs):
             continue
         try:
-            found += _ran(history(results.read(path)))
-        except (BadInput, OSError) as error:
-            problems.append(error.message if isinstance(error, BadInput) else f"{path}: {error}")
+            found += list(_ran(history(results.read(path))))
+        except BadInput as error:
+            problems.append(error.message)
+        except (OSError, TypeError, ValueError) as error:  # also what no lab ever wrote
+            problems.append(f"{path}: {' '.join(str(error).split())}")
     return found, problems
 
 

@@ -25,7 +25,7 @@ class Recorded(Frozen):
     runs: list[Ran]
 
 
-def read(path: Path = FILE) -> list[Ran]:
+def read(path: Path) -> list[Ran]:
     """The records; none where there is no file. BadInput names what is wrong in it, and where."""
     return load_model(path, Recorded).runs if path.exists() else []
 
@@ -47,6 +47,8 @@ def merged(there: Iterable[Ran], new: Iterable[Ran], found: Plans) -> list[Ran]:
         for scenario, step in own(found, platform.name)
     }
     candidates = [
-        one for one in (*there, *new) if (one.section, one.scenario, one.platform) in known
+        one.model_copy(update={"seen": {}})
+        for one in (*there, *new)
+        if (one.section, one.scenario, one.platform) in known
     ]
     return latest(candidates, keys(found))

@@ -21,6 +21,7 @@ from lab.report.coverage import LEGEND, NOT_COVERED, counts, not_covered, totals
 from lab.report.summary import STYLES
 
 README = paths.ROOT / "README.md"
+_WIDE = 160  # characters of a line where no terminal has a say
 
 
 def book_(options: argparse.Namespace) -> int:
@@ -30,7 +31,7 @@ def book_(options: argparse.Namespace) -> int:
     found = coverage.planned([wanted] if wanted else [])
     for problem in found.problems:
         _aside(problem)
-    ran = recorded.read() if options.recorded or options.record else []
+    ran = recorded.read(recorded.FILE) if options.recorded or options.record else []
     if not options.recorded:
         new = _runs(options.lab)
         if options.record:
@@ -81,7 +82,9 @@ def _runs(labs: Sequence[str]) -> list[Ran]:
     there = sorted({path.parent.parent.name for path in paths.results().glob("*/*/results.jsonl")})
     for lab in labs:
         if lab not in there:
-            raise BadInput(f"no run of a lab {lab!r} is on record; runs: {', '.join(there)}")
+            raise BadInput(
+                f"no run of a lab {lab!r} is on record; runs: {', '.join(there) or 'none'}"
+            )
     ran, problems = coverage.runs(paths.results(), labs)
     for problem in problems:
         _aside(f"left out: {problem}")
@@ -91,9 +94,7 @@ def _runs(labs: Sequence[str]) -> list[Ran]:
 def _record(there: list[Ran], new: list[Ran], found: Plans) -> int:
     """Write the records and the README's table, which is made of them."""
     kept = recorded.merged(there, new, found)
-    rows = coverage.coverage(books.load(), found, kept)
-    block = readme.table(rows, [platform.name for platform in found.platforms])
-    text = readme.inserted(README.read_text(encoding="utf-8"), block)
+    text = readme.renewed(README.read_text(encoding="utf-8"), books.load(), found, kept)
     recorded.write(recorded.FILE, kept)
     README.write_text(text, encoding="utf-8")
     fresh = sum(one not in there for one in kept)
@@ -104,36 +105,42 @@ def _record(there: list[Ran], new: list[Ran], found: Plans) -> int:
 
 def _print_table(book: books.Book, rows: Sequence[Row], platforms: Sequence[str]) -> None:
     screen = Screen(highlight=False)
+    if not screen.is_terminal:
+        screen.width = _WIDE
     screen.print(Text(f"{book.title}, edition {book.edition}", "bold"))
     screen.print()
     titles = {chapter.number: chapter.title for chapter in book.chapters}
-    table = columns("§", "section", "scenario", *platforms)
-    for column in table.columns[3:]:
+    table = columns("§", "section", *platforms)
+    for column in table.columns[2:]:
         column.no_wrap = True
-    chapter = None
+    chapter = scenario = None
     for row in rows:
         if row.chapter != chapter:
-            chapter = row.chapter
-            name = titles.get(chapter, "Not in the book")
-            table.add_row(Text(chapter, "bold"), Text(name, "bold"))
-        lead = (Text(row.section), Text(row.title))
+            chapter, scenario = row.chapter, None
+            if chapter != row.section:
+                name = titles.get(chapter, "Not in the book")
+                table.add_row(Text(chapter, "bold"), Text(name, "bold"))
         if not row.covers:
             said = not_covered(row)
-            table.add_row(*lead, Text(said, "bold red" if said == NOT_COVERED else "dim"))
-        for scenario, covers in row.covers.items():
+            style = "bold red" if said == NOT_COVERED else "dim"
+            table.add_row(row.section, Text(row.title), Text(said, style))
+        for name, covers in row.covers.items():
+            if name != scenario:
+                scenario = name
+                table.add_row("", Text(f"scenario {name}", "dim"))
             cells = [_cell(covers.get(platform)) for platform in platforms]
-            table.add_row(*lead, Text(scenario), *cells)
+            table.add_row(row.section, Text(row.title), *cells)
     screen.print(table)
     screen.print()
     for platform in platforms:
         screen.print(Text(f"{platform}: {totals(rows, platform)}"), soft_wrap=True)
-    screen.print(Text(LEGEND, "dim"), soft_wrap=True)
+    screen.print(Text(LEGEND, "dim"))
 
 
 def _cell(cover: Cover | None) -> Text:
     if cover is None:
         return Text("no plan", "dim")
-    said = Text(f"{counts(cover):<8}  ")
+    said = Text(f"{counts(cover):<4} ")
     if not cover.last:
         return said.append("no run", "dim")
     indent = "\n" + " " * len(said)
@@ -152,15 +159,19 @@ def _print_drift(found: Plans, drifts: Sequence[Drift]) -> None:
         screen.print(Text(f"{one.section}  {one.title} ({one.scenario})", "bold underline"))
         for difference in one.differences:
             for label, lines in _labelled(difference):
-                screen.print(Text.assemble((f"  {label:<10}", "dim"), lines))
+                screen.print(Text.assemble((f"  {label:<12}", "dim"), lines))
     if not drifts:
         screen.print("nothing")
 
 
 def _labelled(one: Difference) -> list[tuple[str, str]]:
     """A difference in words: what it is, the book's side, today's, the reason."""
-    between = "\n" + " " * 12
-    book, now = (between.join(t.replace("\n", between) for t in side) for side in (one.book, one.now))
+    between = "\n" + " " * 14
+
+    def lines(texts: Sequence[str]) -> str:
+        return between.join(text.replace("\n", between) for text in texts)
+
+    book, now = lines(one.book), lines(one.now)
     said = [(one.kind, book or "the book has no such command"), ("  now", now or "left out")]
     if one.why:
         said.append(("  why", one.why))

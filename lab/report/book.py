@@ -8,7 +8,7 @@ from itertools import groupby
 from lab.book import Book
 from lab.coverage import Cover, Last, Row
 from lab.drift import Difference, Drift
-from lab.report.coverage import LEGEND, NOT_COVERED, counts, not_covered, totals
+from lab.report.coverage import LEGEND, NOT_COVERED, counts, not_covered, totals, when
 from lab.report.markup import Html, joined, tag
 from lab.report.page import document
 from lab.report.sections import badge
@@ -45,7 +45,9 @@ def _table(book: Book, rows: Sequence[Row], platforms: Sequence[str]) -> Html:
     for number, there in groupby(rows, lambda row: row.chapter):
         name = f"{number}  {chapters[number]}" if number else "Not in the book"
         head = tag("tr", tag("th", name, colspan=str(len(columns)), class_="run"))
-        groups.append(tag("tbody", head, *(line for row in there for line in _rows(row, platforms))))
+        groups.append(
+            tag("tbody", head, *(line for row in there for line in _rows(row, platforms)))
+        )
     return tag(
         "table",
         tag("thead", tag("tr", *(tag("th", name, scope="col") for name in columns))),
@@ -78,9 +80,9 @@ def _cell(platform: str, cover: Cover | None) -> Html:
 
 
 def _verdict(last: Last) -> Html:
-    when = f"{last.ran.day} {last.ran.provider}" + (", older" if last.older else "")
     kind = "verdict older" if last.older else "verdict"
-    return tag("span", badge(last.ran.verdict), " ", tag("span", when, class_="dim"), class_=kind)
+    said = tag("span", when(last), class_="dim")
+    return tag("span", badge(last.ran.verdict), " ", said, class_=kind)
 
 
 def _drift(platform: str, found: Sequence[Drift]) -> Html:
@@ -119,8 +121,8 @@ def _difference(one: Difference) -> Html:
     why = [tag("p", one.why)] if one.why else []
     if one.shown_by:
         why.append(tag("p", "shown by: ", one.shown_by, class_="dim"))
-        said = f"seen: {one.seen}" if one.last else "no run has shown it"
-        why.append(tag("p", said, *([" ", _verdict(one.last)] if one.last else []), class_="dim"))
+        seen = f"seen: {one.seen}" if one.last else "no run has shown it"
+        why.append(tag("p", seen, *([" ", _verdict(one.last)] if one.last else []), class_="dim"))
     return tag(
         "tr",
         tag("td", one.kind, class_="kind"),

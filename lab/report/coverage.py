@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lab.coverage import Cover, Last, Row
+from lab.providers import DEFAULT
 
 NOT_COVERED = "not covered"
 LEGEND = (
-    "7/2: of the book's commands in this section 7 are typed as printed and 2 otherwise. "
-    "in words: nothing to type, what the book says is done. "
-    "older: the section was changed since that run."
+    f"7/2: of the book's commands in that section 7 are typed as printed and 2 otherwise. "
+    f"–: it has none, and what it says in words is done. Verdicts are those of the last run, dates "  # noqa: RUF001
+    f"are UTC; machines came from {DEFAULT} unless another provider is named. older: what is run "
+    f"for that section has changed since, or the run did not say what it was."
 )
 
 
@@ -22,13 +24,19 @@ def not_covered(row: Row) -> str:
 def counts(cover: Cover) -> str:
     """`7/2`: verbatim and adapted; or that there is no command."""
     step = cover.step
-    return f"{step.verbatim}/{step.adapted}" if step.verbatim + step.adapted else "in words"
+    return f"{step.verbatim}/{step.adapted}" if step.verbatim + step.adapted else "–"  # noqa: RUF001
 
 
 def verdict(last: Last) -> str:
-    """`passed 2026-11-23 (podman)`."""
-    older = ", older" if last.older else ""
-    return f"{last.ran.verdict} {last.ran.day} ({last.ran.provider}{older})"
+    """`passed 2026-11-23`, and what of it is not as usual."""
+    return f"{last.ran.verdict} {when(last)}"
+
+
+def when(last: Last) -> str:
+    """`2026-11-23 (vagrant, older)`."""
+    ran = last.ran
+    remarks = [ran.provider] * (ran.provider != DEFAULT) + ["older"] * last.older
+    return ran.day + (f" ({', '.join(remarks)})" if remarks else "")
 
 
 def totals(rows: Iterable[Row], platform: str) -> str:

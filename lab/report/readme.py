@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from lab.coverage import Cover, Row
+from lab.book import Book
+from lab.coverage import Cover, Plans, Ran, Row, coverage
 from lab.errors import BadInput
 from lab.report.coverage import NOT_COVERED, counts, not_covered, totals, verdict
 
@@ -32,8 +33,13 @@ def table(rows: Sequence[Row], platforms: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def inserted(text: str, block: str) -> str:
-    """The README's text with the block between its marks. BadInput if they are not there."""
+def renewed(text: str, book: Book, found: Plans, ran: Iterable[Ran]) -> str:
+    """The README's text with the table of today's plans and these runs in its place.
+
+    BadInput if the marks of that place are not there.
+    """
+    rows = coverage(book, found, ran)
+    block = table(rows, [platform.name for platform in found.platforms])
     place = re.compile(f"{re.escape(BEGIN)}\n.*?{re.escape(END)}", re.DOTALL)
     if len(place.findall(text)) != 1:
         raise BadInput(f"README.md: {BEGIN} and {END} must stand in it once, in this order")
