@@ -46,6 +46,7 @@ def book_(options: argparse.Namespace) -> int:
 
         output = Path(options.html)
         text = page.render(book, rows, drifts, table=not options.drift)
+        output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text, encoding="utf-8")
         print(output)
         return 0

@@ -127,5 +127,5 @@ def _difference(one: Difference) -> Html:
         "tr",
         tag("td", one.kind, class_="kind"),
         *sides,
-        tag("td", tag("span", "why", class_="label"), *why, class_="why"),
+        tag("td", tag("span", "why" if one.why else "shown", class_="label"), *why, class_="why"),
     )
