@@ -31,12 +31,9 @@ def book_(options: argparse.Namespace) -> int:
     found = coverage.planned([wanted] if wanted else [])
     for problem in found.problems:
         _aside(problem)
-    ran = recorded.read(recorded.FILE) if options.recorded or options.record else []
-    if not options.recorded:
-        new = _runs(options.lab)
-        if options.record:
-            return _record(ran, new, found)
-        ran = new
+    if options.record:
+        return _record(recorded.read(recorded.FILE), _runs(options.lab), found)
+    ran = recorded.read(recorded.FILE) if options.recorded else _runs(options.lab)
     book = books.load()
     rows = coverage.coverage(book, found, ran)
     platforms = [platform.name for platform in found.platforms]
@@ -179,7 +176,9 @@ def _labelled(one: Difference) -> list[tuple[str, str]]:
     if one.shown_by:
         said.append(("  shown by", one.shown_by))
         seen = one.seen.replace("\n", between)
-        said.append(("  seen", f"{seen}; {verdict(one.last)}" if one.last else "by no run yet"))
+        said.append(
+            ("  seen", f"{seen}; {verdict(one.last)}" if one.last else "by no run on record")
+        )
     return said
 
 

@@ -121,7 +121,7 @@ def _difference(one: Difference) -> Html:
     why = [tag("p", one.why)] if one.why else []
     if one.shown_by:
         why.append(tag("p", "shown by: ", one.shown_by, class_="dim"))
-        seen = f"seen: {one.seen}" if one.last else "no run has shown it"
+        seen = f"seen: {one.seen}" if one.last else "seen by no run on record"
         why.append(tag("p", seen, *([" ", _verdict(one.last)] if one.last else []), class_="dim"))
     return tag(
         "tr",

@@ -27,7 +27,8 @@ def table(rows: Sequence[Row], platforms: Sequence[str]) -> str:
             lines.append(_line(row.section, row.title, said, *[""] * len(platforms)))
         for scenario, covers in row.covers.items():
             cells = [_cell(covers.get(platform)) for platform in platforms]
-            lines.append(_line(row.section, row.title, scenario, *cells))
+            title = row.title if row.chapter else f"{row.title} (not in the book)"
+            lines.append(_line(row.section, title, scenario, *cells))
     lines.append("")
     lines += [f"- {platform}: {totals(rows, platform)}" for platform in platforms]
     return "\n".join(lines)

@@ -539,7 +539,7 @@ def test_drift_as_text_and_json(made_up: Path, lab_book: Run) -> None:
         "  output      it prints some letters",
         "    seen      ABC; passed 2026-05-01",
         "  behaviour   nothing happens then",
-        "    seen      by no run yet",
+        "    seen      by no run on record",
     ):
         assert line in out.splitlines()
     _, out, _ = lab_book("--drift", "new-1", "--json")
@@ -605,6 +605,7 @@ def test_record_and_recorded(made_up: Path, lab_book: Run) -> None:
     assert said.endswith(f"{readme.END}\nafter\n")
     assert "| 2.1 | Two Commands | one | 1/2, passed 2026-05-01 | 3/0, no run |" in said
     assert "| 2.3 | For Later | **not covered** |" in said
+    assert "| 9.9 | Of Our Own (not in the book) | one |" in said
     # On another machine, which has one run, of another section.
     (made_up / "state").rename(made_up / "elsewhere")
     results(made_up, "b", *run_of(end("9.9")))
