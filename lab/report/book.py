@@ -34,7 +34,7 @@ def _header(book: Book, rows: Sequence[Row], platforms: Sequence[str], *, table:
     ]
     name = f"{book.title}, edition {book.edition}"
     return tag(
-        "header", tag("h1", tag("span", name)), *([tag("dl", *facts, class_="wide")] * table)
+        "header", tag("h1", tag("span", name)), *([tag("dl", *facts, class_="totals")] * table)
     )
 
 
