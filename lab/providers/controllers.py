@@ -4,7 +4,7 @@ libvirt's LXC driver needs the controllers memory, devices and cpuacct. Where th
 bound them to cgroup v1, a machine of a lab finds none of them in its cgroup v2. It is then
 started in a group of its own in each v1 hierarchy; that group is all that its cgroup namespace
 shows it of them, and the file `controllers` in its /run/lab tells it which it may mount (see
-lab-controllers in boxes/). Nothing is made outside of these groups, and they go with the machine.
+lab-containers in boxes/). Nothing is made outside of these groups, and they go with the machine.
 """
 
 from __future__ import annotations
