@@ -50,15 +50,16 @@ def run(
     command: str,
     secret: Secret | None = None,
     exits: list[int] | None = None,
+    within: int = 120,
 ) -> str:
     """Run a command that the book does not print: it names a tool, or shows a state to be in.
 
     Its result counts as a command of this part for checks such as `answers`. `secret`: name of
     the one that it reads from its standard input. `exits`: other exit statuses than 0 that are
-    as they should be.
+    as they should be. `within`: seconds that it may take.
     """
     stdin = context.lab.access.secret(secret) + "\n" if secret else None
-    done = context.machine(node).run(command, within=120, stdin=stdin)
+    done = context.machine(node).run(command, within=within, stdin=stdin)
     context.done.append((done,))
     if done.exit not in (exits or [0]):
         raise CommandFailed(
