@@ -310,7 +310,7 @@ def bundled(
     outside: str = "",
     process: Answer = "c2 900 then\n",
     node: NodeStatus | None = None,
-    **first: ResourceStatus | None,
+    **first: Any,
 ) -> World:
     """The bundle web with two replicas; the first one, and its container, as it is said here."""
     world = recorded("2.1.5-bundle")
