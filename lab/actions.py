@@ -117,13 +117,11 @@ def measure(context: Context, nodes: list[Node], on: Node) -> str:
     return f"measured {named(nodes)}: {point.text}"
 
 
-@action("install {debian} on {nodes}")
-def install(context: Context, nodes: list[Node], debian: list[str], redhat: list[str]) -> str:
-    """Install packages that the book does not name, each family's own."""
-    family = context.lab.platform.family
-    packages = shlex.join(debian if family == "debian" else redhat)
-    tool = "apt-get" if family == "debian" else "yum"
-    line = f"{tool} install -y {packages}"
+@action("install {packages} on {nodes}")
+def install(context: Context, nodes: list[Node], packages: list[str]) -> str:
+    """Install packages that the book does not name, with the platform's own tool."""
+    tool = "apt-get" if context.lab.platform.family == "debian" else "yum"
+    line = f"{tool} install -y {shlex.join(packages)}"
     done = on_each(context.lab, nodes, lambda m: m.run(line, within=300, check=True))
     context.done.append(tuple(done.values()))
-    return f"installed {packages} on {', '.join(nodes)}"
+    return f"installed {', '.join(packages)} on {', '.join(nodes)}"

@@ -974,11 +974,18 @@ CASES = [
         lasting((30, "Stopped"), (20, "Starting"), (2, "Starting")),
         [
             (lasting((5, "Starting")), "Starting for 5 s"),
-            (lasting((20, "Starting"), (10, "Stopped"), (5, "Starting")), "Starting for 5 s"),
-            (lasting((20, "Starting"), (5, "Stopped")), "Stopped"),
-            (lasting((20, "Starting"), (5, "")), "absent"),
+            (lasting((15, "Starting"), (10, "Stopped"), (4, "Starting")), "Starting for 5 s"),
+            (lasting((10, "Starting"), (5, "Stopped")), "Starting for 5 s"),
+            (lasting((20, "Stopped")), "Stopped"),
+            (lasting((20, "")), "absent"),
             (lasting(), "no change"),
         ],
+    ),
+    Case(
+        "role_lasts",
+        {"resource": "FAKE1", "role": "Stopped", "seconds": 8},
+        lasting((30, "Stopped"), (20, "Starting"), (10, "Started")),  # over when it was looked for
+        [(lasting((30, "Starting"), (20, "Stopped"), (15, "")), "Stopped for 5 s")],
     ),
     Case(
         "dummy_not_restarted",
