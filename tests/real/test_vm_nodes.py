@@ -20,13 +20,13 @@ Make = Callable[[Callable[[Steps], None]], Path]
 VERY_LONG = 1800.0  # seconds: what is installed in an emulated machine takes its time
 
 # An agent that says of every deed that it is done, and does none.
-LIAR = r"""mv /usr/sbin/fence_virsh /usr/sbin/fence_virsh.true && cat > /usr/sbin/fence_virsh <<'EOF'
+LIAR = r"""cd /usr/sbin && mv fence_virsh fence_virsh.true && cat > fence_virsh <<'EOF'
 #!/bin/sh
 given=$(cat)
 case "$given" in *action=reboot*|*action=off*|*action=on*) exit 0 ;; esac
 printf '%s\n' "$given" | exec /usr/sbin/fence_virsh.true "$@"
 EOF
-chmod +x /usr/sbin/fence_virsh"""
+chmod +x fence_virsh"""
 
 
 @pytest.mark.parametrize("altered", ["vm-remote-nodes"], indirect=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,7 +49,7 @@ class Domain:
     flags: list[int] = field(default_factory=list)
     stuck: bool = False
 
-    def isActive(self) -> bool:  # noqa: N802  # libvirt's names
+    def isActive(self) -> bool:  # libvirt's names
         return self.active
 
     def create(self) -> None:
@@ -64,10 +63,10 @@ class Domain:
     def resume(self) -> None:
         self.paused = False
 
-    def XMLDesc(self) -> str:  # noqa: N802
+    def XMLDesc(self) -> str:
         return f"<domain><devices>{self.card}</devices></domain>"
 
-    def updateDeviceFlags(self, xml: str, flags: int) -> None:  # noqa: N802
+    def updateDeviceFlags(self, xml: str, flags: int) -> None:
         self.flags.append(flags)
         if not self.stuck:
             self.card = xml
@@ -119,9 +118,9 @@ class FakeLab(Lab):
 
 
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLab]:
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeLab:
     monkeypatch.setattr(hypervisor, "END", 0.2)
-    yield FakeLab(tmp_path)
+    return FakeLab(tmp_path)
 
 
 # -- libvirtd's log -------------------------------------------------------------------------

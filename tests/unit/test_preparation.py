@@ -128,7 +128,7 @@ def test_sections_that_wait_for_one_of_its_own(write: Write) -> None:
         '{scenario: other, until: "4.9"}': "has no section '4.9'; sections: 4.1, 4.2, 4.3",
         '{scenario: other, sections: ["4.9"]}': "has no section '4.9'; sections: 4.1, 4.2, 4.3",
         '{scenario: other, sections: ["4.1"], until: "4.1"}': "exactly one of: sections, until",
-        '{scenario: other, until: "4.1", after: "4.1"}': "after: '4.1' is none of its sections: 5.1",
+        '{scenario: other, until: "4.1", after: "4.1"}': "'4.1' is none of its sections: 5.1",
         "{scenario: other}": "exactly one of: sections, until",
         '{scenario: other, until: "4.3"}': "section 4.3: there is no node 'host2'; nodes: host1",
         '{scenario: other, sections: ["4.1", "4.1"]}': "section 4.1 would stand here twice",
