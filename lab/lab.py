@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lab.guests import Guests
     from lab.machine import Machine
 
-GUEST_BOOT = 240.0  # the same of a guest, which may be emulated
+GUEST_BOOT = 600.0  # the same of a guest, which may be emulated
 STATUS = 10.0  # seconds for crm_mon; one that takes longer is asking daemons that hang
 BOOT = 120.0  # seconds until a machine answers after it was given power
 Say = Callable[[str], None]
