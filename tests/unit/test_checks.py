@@ -54,6 +54,7 @@ NODES = [HOST, GUEST]
 ALL = [*NODES, NODE1, NODE2, REMOTE, "r1", "r2"]
 GUESTS = load(paths.SCENARIOS / "guest-walkthrough.yaml")
 REMOTES = load(paths.SCENARIOS / "remote-walkthrough.yaml")
+VMS = load(paths.SCENARIOS / "vm-remote-nodes.yaml")
 WORDS = checks.load().words
 DATA = Path(__file__).parent / "data"
 Answer = str | int | tuple[int, str] | Result | Exception  # output, exit status, or more
@@ -407,6 +408,27 @@ def history(*events: str) -> World:
     """What stonith_admin, on the node that is asked, tells of the remote node's fencing."""
     text = f"<pacemaker-result><fence_history>{''.join(events)}</fence_history></pacemaker-result>"
     return runs(HOST, r"stonith_admin --history '\*' --verbose --output-as=xml", text)
+
+
+def hosted(power: str = "", *fencings: str, refused: int = 0) -> World:
+    """The remote node is a virtual machine: what its host's libvirtd and sshd, and the cluster's
+    fencing history, tell. `power`: a letter each for Started, Destroyed, Ended otherwise.
+    """
+    what = {"S": "starting up libvirt", "D": "shutting down, reason=destroyed"}
+    lines = [
+        f"/var/log/libvirt/qemu/{REMOTE}.log:2026-11-23 03:00:{second:02}.000+0000: "
+        f"{what.get(letter, 'shutting down, reason=shutdown')}\n"
+        for second, letter in enumerate(power)
+    ]
+    events = [
+        f'<fence_event target="{REMOTE}" status="success" delegate="{by}"/>' for by in fencings
+    ]
+    answers: dict[str, Answer] = {
+        f"grep -aHE .* /var/log/libvirt/qemu/{REMOTE}.log": "".join(lines),
+        "journalctl .* -t sshd .*": "Connection closed by authenticating user\n" * refused,
+        "stonith_admin --history .*": f"<r>{''.join(events)}</r>",
+    }
+    return World(machines={HOST: Facts(runs=answers)}, scenario=VMS)
 
 
 def recovering(*states: tuple[float, bool]) -> World:
@@ -886,6 +908,46 @@ CASES = [
             ),
         ],
         earlier=bmcs(bmc_entry("off"), bmc_entry("on")),
+    ),
+    Case(  # a virtual machine on a hypervisor
+        "fenced",
+        {"node": REMOTE},
+        hosted("SDS", NODE1),
+        [
+            (hosted("S"), "its hypervisor did nothing"),
+            (hosted("SD", NODE1), "off (was on); in"),
+            (hosted("SE", NODE1), "its hypervisor did nothing"),
+            (hosted("S", NODE1), "did nothing"),  # so only the cluster says
+            (hosted("SDS"), "nobody fenced it"),  # so somebody else did it
+            (hosted("SDS", REMOTE), "remote1 fenced it"),
+            (hosted("SDS", NODE1, REMOTE), "node1, remote1 fenced it"),
+        ],
+        earlier=hosted("S"),
+    ),
+    Case(
+        "fenced",
+        {"node": REMOTE, "by": NODE2},
+        hosted("SDSES", NODE1, NODE2),  # it had no power already
+        [
+            (hosted("SDSES", NODE1), "nobody fenced it"),
+            (hosted("SDSES", NODE1, NODE1), "node1 fenced it"),
+            (hosted("SDSE", NODE1, NODE2), "did nothing"),
+        ],
+        earlier=hosted("SDS", NODE1),
+    ),
+    Case(
+        "not_fenced",
+        {"node": REMOTE},
+        hosted("SDS"),
+        [(hosted("SDSD"), "off (was on)"), (hosted("SDSS"), "on (was off)")],
+        earlier=hosted("SDS"),
+    ),
+    Case(
+        "login_refused",
+        {"node": REMOTE},
+        hosted(refused=3),
+        [(hosted(refused=2), "none"), (hosted("SDS", NODE1), "none")],
+        earlier=hosted(refused=2),
     ),
     Case(
         "not_fenced",
