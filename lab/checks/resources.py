@@ -69,7 +69,7 @@ def dummies_real(context: Context, resources: list[str]) -> Seen:
     """
     status = context.status()
     wrong, places = [], []
-    holders = _holders(context, resources)
+    holders = state_holders(context, resources)
     for resource in resources:
         found = status.resources.get(resource)
         said = set(found.nodes) if found else set()
@@ -84,7 +84,7 @@ def really_runs(context: Context, resource: str, nodes: list[Node]) -> Seen:
     """The state file of that ocf:pacemaker:Dummy is on these nodes' machines, and on no other,
     whatever the cluster says.
     """
-    holders = _holders(context, [resource])[resource]
+    holders = state_holders(context, [resource])[resource]
     return Seen(holders == set(nodes), ", ".join(sorted(holders)) or "nowhere")
 
 
@@ -93,7 +93,7 @@ def runs_twice(context: Context, resource: str, besides: Node) -> Seen:
     """The state file of that ocf:pacemaker:Dummy is on that node's machine and on another one:
     what a cluster is there to prevent.
     """
-    holders = _holders(context, [resource])[resource]
+    holders = state_holders(context, [resource])[resource]
     ok = besides in holders and len(holders) > 1
     return Seen(ok, ", ".join(sorted(holders)) or "nowhere")
 
@@ -113,7 +113,7 @@ def dummy_not_restarted(context: Context, resource: str, node: Node, *, before: 
     return Seen(bool(before) and now == before, "the same" if now == before else now or "none")
 
 
-def _holders(context: Context, resources: list[str]) -> dict[str, set[str]]:
+def state_holders(context: Context, resources: list[str]) -> dict[str, set[str]]:
     """On which machines each dummy's state file is; those that no cluster lists count too."""
     holders: dict[str, set[str]] = {resource: set() for resource in resources}
     for node in context.lab.scenario.names:
