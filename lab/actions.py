@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
+from lab import growth
 from lab.context import Context
 from lab.errors import CommandFailed
+from lab.events import Grew
 from lab.fields import Secret
+from lab.fleet import named
 from lab.together import on_each
 from lab.vocabulary import Node, Vocabulary
+
+if TYPE_CHECKING:
+    from lab.machine import Machine
 
 action = Vocabulary("action")
 
@@ -67,6 +75,46 @@ def run(
             output=done.output,
         )
     return f"on {node}: {command}"
+
+
+@action("copy {path} from {source} to {nodes}")
+def copy(context: Context, source: Node, path: str, nodes: list[Node]) -> str:
+    """Copy a file to other machines over the lab's own way in, as an image or a mounted secret
+    brings it to a machine that has no sshd. It keeps mode, owner and group.
+    """
+    quoted = shlex.quote(path)
+    facts = context.machine(source).run(f"stat -c '%a %U:%G' {quoted}", check=True).stdout
+    mode, _, owner = facts.strip().partition(" ")
+    data = context.machine(source).get(path)
+
+    def one(machine: Machine) -> None:
+        machine.put(data, path, mode=int(mode, 8))
+        machine.run(f"chown {owner} {quoted}", check=True)
+
+    on_each(context.lab, nodes, one)
+    return f"copied {path} from {source} to {named(nodes)}"
+
+
+@action("write the addresses of {hosts} to /etc/hosts on {nodes}")
+def name_hosts(context: Context, hosts: list[Node], nodes: list[Node]) -> str:
+    """Append a line `ADDRESS NAME` for each host, as the book's section 5.2 does for one."""
+    lines = "".join(f"{context.lab.address(host)} {host}\n" for host in hosts)
+    on_each(context.lab, nodes, lambda m: m.run("cat >> /etc/hosts", stdin=lines, check=True))
+    return f"wrote the addresses of {named(hosts)} to /etc/hosts on {named(nodes)}"
+
+
+@action("measure what {nodes} cost")
+def measure(context: Context, nodes: list[Node], on: Node) -> str:
+    """Measure the CIB, the scheduler on it (asked `on` a node) and the memory of each of `nodes`,
+    and put them, with the times that `all_remote` kept, beside what was measured before.
+    """
+    point = growth.measured(context.lab, nodes, on)
+    points = growth.add(point)
+    if context.observer:
+        report = context.observer.report
+        told = tuple(asdict(one) for one in points)
+        report(Grew(section=report.section, nodes=point.nodes, points=told))
+    return f"measured {named(nodes)}: {point.text}"
 
 
 @action("install {packages} on {nodes}")

@@ -76,6 +76,9 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--platform", default="", help="what the nodes run (default: debian-12)")
     up.add_argument("--provider", default="", help="what machines are made of (default: podman)")
     up.add_argument("--until", default="", metavar="SECTION", help="stop after this section")
+    up.add_argument(
+        "--remotes", type=int, metavar="N", help="how many remote nodes (scenarios with a fleet)"
+    )
     up.add_argument("--keep-going", action="store_true", help="go on after a failed section")
 
     down = command("down", "labs", "remove a lab with everything that belongs to it")

@@ -218,6 +218,17 @@ class Audited(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Grew(Event):
+    """A cluster with so many remote `nodes` was measured. `points`: it and those before it on this
+    machine, one for each number of nodes, each with the fields of `lab.growth.Point`.
+    """
+
+    section: str
+    nodes: int
+    points: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepEnded(Event):
     """A section's verdict.
 

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from lab import access, bmc, images, lock, paths, platforms, providers, status
 from lab.errors import BadInput, CannotRun, LabError, Unreachable
 from lab.fields import GuestKind
+from lab.fleet import named
 from lab.model import Guest, Platform, Scenario
 from lab.providers import Order, Provider
 from lab.scenario import load as load_scenario
@@ -43,7 +44,9 @@ Say = Callable[[str], None]
 
 @dataclass
 class Record:
-    """What lab.json holds. `done`: the sections that passed, in order."""
+    """What lab.json holds. `done`: the sections that passed, in order. `remotes`: how many
+    machines its fleet has, where that was asked for.
+    """
 
     name: str
     scenario: str
@@ -51,6 +54,7 @@ class Record:
     provider: str
     created: float = field(default_factory=time.time)
     done: list[str] = field(default_factory=list)
+    remotes: int | None = None
 
 
 class Lab:
@@ -68,7 +72,7 @@ class Lab:
     @cached_property
     def scenario(self) -> Scenario:
         """The scenario, read from its file."""
-        return load_scenario(Path(self.record.scenario))
+        return load_scenario(Path(self.record.scenario), self.record.remotes)
 
     @cached_property
     def platform(self) -> Platform:
@@ -97,9 +101,11 @@ class Lab:
             ) from error
 
     @classmethod
-    def create(cls, name: str, scenario: Path, platform: str, provider: str) -> Lab:
+    def create(
+        cls, name: str, scenario: Path, platform: str, provider: str, remotes: int | None = None
+    ) -> Lab:
         """A new lab, on disk only. Written down before anything of it exists."""
-        lab = cls(Record(name, str(scenario.resolve()), platform, provider))
+        lab = cls(Record(name, str(scenario.resolve()), platform, provider, remotes=remotes))
         lab.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lab.save()
         return lab
@@ -125,7 +131,7 @@ class Lab:
         else:
             built = images.ensure(self.platform, say)
             seeds = {node: self.access.seed(self.scenario, node) for node in self.scenario.nodes}
-            say(f"machines: {', '.join(self.scenario.nodes)} ({self.provider.name})")
+            say(f"machines: {named(list(self.scenario.nodes))} ({self.provider.name})")
             self.provider.up(Order(self.name, self.scenario.nodes, seeds, built))
         on_each(self, self.scenario.nodes, lambda machine: machine.await_login(BOOT))
         ssh = self.folder / "ssh"

@@ -15,6 +15,7 @@ from typing import Literal
 
 from lab.condition import holds
 from lab.errors import LabError
+from lab.fleet import MANY, named
 from lab.model import Platform
 
 COMMAND = "crm_mon --output-as=xml"
@@ -149,10 +150,7 @@ class ClusterStatus:
         old |= {n: s.text for n, s in before.resources.items()}
         new = {f"node {n}": s.text for n, s in self.nodes.items()}
         new |= {n: s.text for n, s in self.resources.items()}
-        for name in dict.fromkeys([*old, *new]):
-            was, now = old.get(name, "absent"), new.get(name, "absent")
-            if was != now:
-                changes.append(f"{name}: {was} → {now}")
+        changes += _moves(old, new)
         was_failed = {(a.key, a.node) for a in before.failed}
         now_failed = {(a.key, a.node) for a in self.failed}
         changes += [f"failed: {a.text}" for a in self.failed if (a.key, a.node) not in was_failed]
@@ -160,6 +158,23 @@ class ClusterStatus:
             f"cleared: {a.text}" for a in before.failed if (a.key, a.node) not in now_failed
         ]
         return changes
+
+
+def _moves(old: dict[str, str], new: dict[str, str]) -> list[str]:
+    """What has another state than before; many that changed alike are one line."""
+    alike: dict[tuple[str, str, bool], list[str]] = {}
+    for name in dict.fromkeys([*old, *new]):
+        was, now = old.get(name, "absent"), new.get(name, "absent")
+        if was != now:
+            alike.setdefault((was, now, name.startswith("node ")), []).append(name)
+    lines: dict[str, str] = {}  # by the name that comes first
+    for (was, now, is_node), names in alike.items():
+        if len(names) < MANY:
+            lines |= {name: f"{name}: {was} → {now}" for name in names}
+        else:
+            bare = named([name.removeprefix("node ") for name in names])
+            lines[names[0]] = f"{'node ' if is_node else ''}{bare}: {was} → {now}"
+    return [lines[name] for name in dict.fromkeys([*old, *new]) if name in lines]
 
 
 def parse(text: str) -> ClusterStatus:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from lab.checks import Seen, check
-from lab.checks.resources import state_holders
+from lab.checks.resources import holders_of
 from lab.context import Context
 from lab.machine import Result
 from lab.status import ClusterStatus, ReplicaStatus
@@ -65,7 +65,7 @@ def replicas_real(context: Context, bundle: str) -> Seen:
         places.append(place)
         if done.exit or done.stdout.split() != [f"Dummy-{inside.id}.state"]:
             wrong.append(place)
-        if outside := state_holders(context, [inside.id])[inside.id]:
+        if outside := holders_of(context, [inside.id])[inside.id]:
             wrong.append(f"{inside.id} runs on {', '.join(sorted(outside))}")
     return Seen(bool(places) and not wrong, "; ".join(wrong or places) or "no replica")
 

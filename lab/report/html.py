@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.events import StepEnded
+from lab.report import growth
 from lab.report.bars import definitions
 from lab.report.faults import brief, heading
 from lab.report.history import History, Run, Section, history
@@ -42,7 +43,7 @@ def render(events: list[dict[str, Any]]) -> str:
     drawn = recoveries(found)
     body = [definitions(), *_header(found)]
     if found.runs:
-        body += [_overview(found, drawn), *_sections(found, drawn)]
+        body += [_overview(found, drawn), *growth.block(found), *_sections(found, drawn)]
     return document(name, *body)
 
 

@@ -51,7 +51,7 @@ HOST, GUEST = "example-host", "guest1"
 ITSELF = "192.168.122.103"  # the remote node's address
 NODE1, NODE2, REMOTE = "node1", "node2", "remote1"
 NODES = [HOST, GUEST]
-ALL = [*NODES, NODE1, NODE2, REMOTE]
+ALL = [*NODES, NODE1, NODE2, REMOTE, "r1", "r2"]
 GUESTS = load(paths.SCENARIOS / "guest-walkthrough.yaml")
 REMOTES = load(paths.SCENARIOS / "remote-walkthrough.yaml")
 WORDS = checks.load().words
@@ -114,6 +114,9 @@ class Facts:
         if version is None:
             return SimpleNamespace(is_installed=False)  # its version is an error
         return SimpleNamespace(is_installed=True, version=version)
+
+    def drop(self) -> None:
+        """There is no connection."""
 
     def socket(self, name: str) -> SimpleNamespace:
         return SimpleNamespace(is_listening=name in self.sockets)
@@ -1511,6 +1514,95 @@ CASES = [
             (runs(HOST, SSH, "example-host\n"), "example-host"),
             (runs(HOST, SSH, ""), "nothing"),
         ],
+    ),
+]
+
+
+def fleet(world: World, *files: str, online: bool = True) -> World:
+    """node1, node2, and two remote nodes r1 and r2 with these state files on their machines."""
+    members = (NODE1_NODE, replace(NODE1_NODE, name=NODE2))
+    remotes = (replace(REMOTE_NODE, name="r1"), replace(REMOTE_NODE, name="r2", online=online))
+    assert isinstance(world.cluster, ClusterStatus)
+    nodes = {node.name: node for node in (*members, *remotes)}
+    world.cluster = replace(world.cluster, nodes=nodes)
+    world.scenario = REMOTES.model_copy(update={"nodes": dict.fromkeys(nodes), "guests": {}})
+    world.machines = {
+        node: Facts(runs={"find /run .*": text})
+        for node, text in zip(nodes, ["", "", *(files or FLEET_FILES)], strict=True)
+    }
+    return world
+
+
+def lives(*answers: Answer) -> World:
+    """What r1 and r2 tell of their first process and their dummies."""
+    both = dict(zip(("r1", "r2"), answers, strict=True))
+    return World({node: Facts(runs={"cut .*": answer}) for node, answer in both.items()})
+
+
+FLEET_FILES = ("/run/Dummy-F-r1.state\n", "/run/Dummy-F-r2.state\n")
+FLEET = (
+    resource("r1", NODE1),
+    resource("r2", NODE2),
+    resource("F-r1", "r1"),
+    resource("F-r2", "r2"),
+)
+LIVES = ("700\n17 2026-03-01", "701\n18 2026-03-01")
+R = ["r1", "r2"]
+
+CASES += [
+    Case(
+        "all_remote",
+        {"nodes": R, "hosts": [NODE1, NODE2]},
+        fleet(cluster(*FLEET)),
+        [
+            (fleet(cluster(*FLEET), online=False), "1 are not: r2: remote node, offline"),
+            (fleet(cluster(FLEET[0], resource("r2", NODE1))), "node2: no connection is on it"),
+            (cluster(*FLEET), "2 are not: r1: no such node"),
+            (fleet(cluster(FLEET[0])), "r2: no connection"),
+            (fleet(cluster(FLEET[0], resource("r2"))), "r2: connection Stopped"),
+            (fleet(cluster(FLEET[0], resource("r2", "r1"))), "r2: connection Started r1"),
+            (fleet(cluster(FLEET[0], resource("r2", NODE1, NODE2))), "Started node1 node2"),
+            (fleet(cluster(FLEET[0], resource("r2", NODE2, failed=True))), "failed"),
+            (fleet(cluster(FLEET[0], resource("r2", NODE2, role="Starting"))), "Starting"),
+        ],
+        earlier=World(),
+    ),
+    Case(
+        "all_remote",
+        {"nodes": R, "hosts": [NODE1]},
+        fleet(cluster(FLEET[0], resource("r2", NODE1))),
+        [(fleet(cluster(*FLEET)), "1 are not: r2: connection Started node2")],
+        earlier=World(),
+    ),
+    Case(
+        "dummy_on_each",
+        {"prefix": "F-", "nodes": R},
+        fleet(cluster(*FLEET)),
+        [
+            (fleet(cluster(*FLEET[:3])), "r2: no such resource"),
+            (fleet(cluster(*FLEET[:3], resource("F-r2"))), "r2: Stopped"),
+            (fleet(cluster(*FLEET[:3], resource("F-r2", "r1"))), "r2: Started r1"),
+            (fleet(cluster(*FLEET[:3], resource("F-r2", "r1", "r2"))), "r2: Started r1 r2"),
+            (fleet(cluster(*FLEET[:3], resource("F-r2", "r2", failed=True))), "failed"),
+            (fleet(cluster(*FLEET), FLEET_FILES[0], ""), "r2: its state file is on no machine"),
+            (fleet(cluster(*FLEET), *reversed(FLEET_FILES)), "r1: its state file is on r2"),
+            (
+                fleet(cluster(*FLEET), "".join(FLEET_FILES), FLEET_FILES[1]),
+                "r2: its state file is on r1, r2",
+            ),
+        ],
+    ),
+    Case(
+        "undisturbed",
+        {"prefix": "F-", "nodes": R},
+        lives(*LIVES),
+        [
+            (lives(LIVES[0], "702\n18 2026-03-01"), "r2: 701 18 2026-03-01 became 702"),
+            (lives("700\n19 2026-03-01", LIVES[1]), "r1: 700 17 2026-03-01 became 700 19"),
+            (lives(LIVES[0], "701"), "r2"),
+            (lives(LIVES[0], (1, "stat: missing operand")), "exit status 1"),
+        ],
+        earlier=lives(*LIVES),
     ),
 ]
 

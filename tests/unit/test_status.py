@@ -297,3 +297,17 @@ def test_same_operation_failing_on_another_node_is_a_change() -> None:
         "failed: r_start_0 on b: error",
         "cleared: r_start_0 on a: error",
     ]
+
+
+def test_many_that_change_alike_are_one_line() -> None:
+    def of(state: bool, count: int) -> ClusterStatus:
+        names = [f"r{n}" for n in range(1, count + 1)]
+        return ClusterStatus(nodes={name: NodeStatus(name, "remote", state) for name in names})
+
+    assert of(True, 7).changes_since(of(False, 7)) == ["node r1 … r7: offline → online"]
+    assert of(True, 4).changes_since(of(False, 4)) == [
+        f"node r{n}: offline → online" for n in range(1, 5)
+    ]
+    one = of(True, 7)
+    other = ClusterStatus(nodes={**of(False, 7).nodes, "r2": NodeStatus("r2", "remote", True)})
+    assert one.changes_since(other) == ["node r1, r3, r4, r5, r6, r7: offline → online"]
