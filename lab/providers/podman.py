@@ -95,11 +95,13 @@ class Podman:
     def down(self, lab: str) -> None:
         with lock.hold(LOCK, "podman", within=120):
             cgroups.enter()  # containers outlive the namespace when this machine is rebooted
+        with lock.hold(LOCK, "podman", within=120, shared=True):  # a large lab takes minutes
             _remove(_containers(lab))
             network.remove(lab)
             shutil.rmtree(FOLDER / lab, ignore_errors=True)
             if left := self.leftovers(lab):
                 raise LabError(f"of lab {lab} this could not be removed: {', '.join(left)}")
+        with lock.hold(LOCK, "podman", within=120):
             if not self.labs():
                 cgroups.leave()
                 network.remove_folder()
@@ -214,9 +216,9 @@ def _remove(containers: list[dict[str, Any]]) -> None:
     if not containers:
         return
     names = [entry["Id"] for entry in containers]
-    _podman(["rm", "--force", "--time=0", "--volumes", *names], within=120)
+    _podman(["rm", "--force", "--time=0", "--volumes", *names], within=120 + 5 * len(names))
     groups = [f"/sys/fs/cgroup/libpod_parent/libpod-{name}" for name in names]
-    command.run([*cgroups.prefix(), "rmdir", *groups], within=10, check=False)
+    command.run([*cgroups.prefix(), "rmdir", *groups], within=10 + len(names), check=False)
 
 
 def _import(images: Images) -> str:
