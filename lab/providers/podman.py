@@ -84,13 +84,19 @@ class Podman:
         if machine.hypervisor:
             mounts += ["--volume", f"{order.images.folder}:/srv/images:ro"]
         wire = [f"--network=ns:{network.namespace(order.lab, node)}"]
-        try:
-            _podman([*run, *labels, *kind, *_limits(), *wire, *mounts, image, init])
-            if machine.slim:
-                slim.seed(_pid(order.lab, node), network.namespace(order.lab, node))
-        except BaseException:  # a container that never started must not be taken for a machine
-            _remove([e for e in _containers(order.lab) if e["Labels"]["node"] == node])
-            raise
+        # Of hundreds that are made at once podman 4.3 now and then fails with one ("name is already
+        # in use", by itself): that one is made once more.
+        for last in (False, True):
+            try:
+                _podman([*run, *labels, *kind, *_limits(), *wire, *mounts, image, init])
+                if machine.slim:
+                    slim.seed(_pid(order.lab, node), network.namespace(order.lab, node))
+                return
+            except BaseException as error:
+                # A container that never started must not be taken for a machine.
+                _remove([e for e in _containers(order.lab) if e["Labels"]["node"] == node])
+                if last or not isinstance(error, CommandFailed):
+                    raise
 
     def down(self, lab: str) -> None:
         with lock.hold(LOCK, "podman", within=120):
