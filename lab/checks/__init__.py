@@ -26,6 +26,6 @@ check = Vocabulary("check")
 
 def load() -> Vocabulary:
     """The table with every check in it."""
-    for module in ("machine", "network", "cluster", "resources", "guest", "fencing"):
+    for module in ("machine", "network", "cluster", "resources", "guest", "fencing", "connections"):
         import_module(f"lab.checks.{module}")
     return check
