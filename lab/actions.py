@@ -20,9 +20,11 @@ def reboot(context: Context, node: Node) -> str:
     return f"rebooted {node}"
 
 
-@action("create virtual machine {guest}")
+@action("create {guest}")
 def create_guest(context: Context, guest: Node) -> str:
-    """Make a virtual machine with the name and static address that the scenario gives it."""
+    """Make a virtual machine or a container (the guest's `kind`), with the name and the static
+    address that the scenario gives it.
+    """
     return f"created and started {guest}, {context.lab.create_guest(guest)}"
 
 
@@ -35,7 +37,7 @@ def await_login(context: Context, node: Node, within: int = 240) -> str:
 
 @action("shut {guest} down")
 def shut_down_guest(context: Context, guest: Node, within: int = 120) -> str:
-    """Shut a virtual machine down by its power button."""
+    """Shut a guest down by its power button, or what is one to a container."""
     context.machine(guest).close()
     context.lab.guests_of(guest).shut_down(guest, within)
     return f"shut {guest} down"

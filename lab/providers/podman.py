@@ -4,6 +4,7 @@ What a lab `L` with a machine `N` has here:
 
     container  lab-L-N, labelled lab=L                    its machine
     folder     /run/lab/labs/L/N, in the machine /run/lab   its seed and its ssh socket
+    cgroups    lab.L.N                                    where v1 is needed: see controllers
     namespaces /run/lab/net/L, /run/lab/net/L.N            its switch and its cable
 """
 
@@ -22,7 +23,7 @@ from lab.deadline import Deadline, wait_for
 from lab.errors import CannotRun, CommandFailed, CommandTimeout, LabError
 from lab.images import Images
 from lab.paths import RUN
-from lab.providers import Order, Wire, cgroups, network
+from lab.providers import Order, Wire, cgroups, controllers, network
 
 FOLDER = RUN / "labs"
 INOTIFY_KEY = "fs.inotify.max_user_instances"
@@ -71,11 +72,20 @@ class Podman:
             "--volume",
             f"{order.images.packages}:/srv/packages:ro",
         ]
+        groups: list[Path] = []
         if order.machines[node].hypervisor:
             mounts += ["--volume", f"{order.images.folder}:/srv/images:ro"]
+            # A volume is no overlay file system, so that podman there can stack its own on it.
+            mounts += ["--volume", "/var/lib/containers"]
+            groups = controllers.create(_groups(order.lab, node))
+            may_mount = "".join(f"{name}\n" for name in controllers.hierarchies())
+            (FOLDER / order.lab / node / "controllers").write_text(may_mount)
         wire = [f"--network=ns:{network.namespace(order.lab, node)}"]
         try:
-            _podman([*run, *labels, *kind, *_limits(), *wire, *mounts, image, "/sbin/init"])
+            _podman(
+                [*run, *labels, *kind, *_limits(), *wire, *mounts, image, "/sbin/init"],
+                prefix=controllers.within(groups),
+            )
         except BaseException:  # a container that never started must not be taken for a machine
             _remove([e for e in _containers(order.lab) if e["Labels"]["node"] == node])
             raise
@@ -84,6 +94,7 @@ class Podman:
         with lock.hold(LOCK, "podman", within=120):
             cgroups.enter()  # containers outlive the namespace when this machine is rebooted
             _remove(_containers(lab))
+            controllers.remove(controllers.found(_groups(lab)))
             network.remove(lab)
             shutil.rmtree(FOLDER / lab, ignore_errors=True)
             if left := self.leftovers(lab):
@@ -101,6 +112,7 @@ class Podman:
     def leftovers(self, lab: str) -> list[str]:
         found = [f"container {entry['Names'][0]}" for entry in _containers(lab)]
         found += [f"network namespace {path}" for path in network.found(lab)]
+        found += [f"cgroup {path}" for path in controllers.found(_groups(lab))]
         if (FOLDER / lab).exists():
             found.append(f"folder {FOLDER / lab}")
         return found
@@ -114,7 +126,8 @@ class Podman:
                 f"the network of lab {lab} is gone: this machine was rebooted since",
                 hint=f"lab down {lab}, then lab up",
             )
-        _podman(["start", _name(lab, node)])
+        groups = controllers.found(_groups(lab, node))
+        _podman(["start", _name(lab, node)], prefix=controllers.within(groups))
 
     def power_off(self, lab: str, node: str) -> None:
         _podman(["kill", "--signal=KILL", _name(lab, node)], check=False)
@@ -175,8 +188,19 @@ def _name(lab: str, node: str) -> str:
     return f"lab-{lab}-{node}"
 
 
-def _podman(arguments: Sequence[str], *, within: float = 60, check: bool = True) -> str:
-    done = command.run([*cgroups.prefix(), "podman", *arguments], within=within, check=check)
+def _groups(lab: str, node: str = "*") -> str:
+    return f"lab.{lab}.{node}"  # neither name can have a dot
+
+
+def _podman(
+    arguments: Sequence[str],
+    *,
+    within: float = 60,
+    check: bool = True,
+    prefix: Sequence[str] = (),
+) -> str:
+    argv = [*prefix, *cgroups.prefix(), "podman", *arguments]
+    done = command.run(argv, within=within, check=check)
     return done.stdout if done.returncode == 0 else ""
 
 

@@ -29,13 +29,16 @@ from lab.checks import Seen
 from lab.checks.network import _PROBE
 from lab.context import Context
 from lab.errors import CommandFailed, LabError, Unreachable
+from lab.guests import Guests
 from lab.lab import Lab
+from lab.lxc import Containers
 from lab.machine import Machine, Result, _Backend
 from lab.model import Scenario
 from lab.observer import Observer
 from lab.recovery import History
 from lab.scenario import load
 from lab.status import ClusterStatus, FailedAction, NodeStatus, NoStatus, ResourceStatus
+from lab.vms import VirtualMachines
 
 HOST, GUEST = "example-host", "guest1"
 ITSELF = "192.168.122.103"  # the remote node's address
@@ -131,11 +134,20 @@ def answered(command: str, answer: Answer, check: bool = False) -> Result:
 
 @dataclass
 class Virtual:
-    """libvirt and QEMU on a host."""
+    """libvirt and the guests' processes on a host."""
 
     states: dict[str, str] = field(default_factory=dict)
     processes: dict[str, str] = field(default_factory=dict)
     answer: str | Exception = "9.0.0"
+    kind: type[Guests] = VirtualMachines
+
+    @property
+    def process_is(self) -> str:
+        return self.kind.process_is
+
+    @property
+    def boot_is(self) -> str:
+        return self.kind.boot_is
 
     def version(self) -> str:
         if isinstance(self.answer, Exception):
@@ -192,8 +204,10 @@ class World:
     def machine(self, node: str) -> Any:
         return self.machines[node]
 
-    def guests(self, host: str) -> Virtual:
+    def guests(self, host: str, kind: str = "vm") -> Virtual:
         assert host == HOST
+        if (kind == "container") != (self.virtual.kind is Containers):
+            raise CommandFailed(f"no connection driver for {kind}")
         return self.virtual
 
     def guests_of(self, guest: str) -> Virtual:
@@ -450,6 +464,14 @@ def unit(load: str, active: str, enabled: str, exit_status: int = 0) -> World:
 def restarted(process: str, boot: str) -> World:
     world = runs(GUEST, "cat /proc/sys/kernel/random/boot_id", f"{boot}\n")
     world.virtual.processes = {GUEST: process}
+    return world
+
+
+def new_container(process: str, boot: str) -> World:
+    """Its boot_id is that of the host's kernel: only its PID 1 tells."""
+    world = restarted(process, "")
+    world.machines[GUEST].runs = {"cut -d' ' -f22 /proc/1/stat": f"{boot}\n"}
+    world.virtual.kind = Containers
     return world
 
 
@@ -1180,6 +1202,12 @@ CASES = [
         [(World(virtual=Virtual(answer=CommandFailed("libvirtd: refused"))), "refused")],
     ),
     Case(
+        "libvirt_answers",
+        {"host": HOST, "kind": "container"},
+        World(virtual=Virtual(kind=Containers)),
+        [(World(), "no connection driver")],
+    ),
+    Case(
         "domain_state",
         {"guest": GUEST, "state": "running"},
         World(virtual=Virtual({GUEST: "running"})),
@@ -1212,6 +1240,17 @@ CASES = [
             (restarted("", "b1"), "no QEMU process"),
         ],
         earlier=restarted("7 100", "b1"),
+    ),
+    Case(
+        "guest_restarted",
+        {"guest": GUEST},
+        new_container("9 900", "91000"),
+        [
+            (new_container("7 100", "91000"), "the same libvirt_lxc process"),
+            (new_container("", "91000"), "no libvirt_lxc process"),
+            (new_container("9 900", "80000"), "the same boot"),
+        ],
+        earlier=new_container("7 100", "80000"),
     ),
     Case(
         "package_installed",
