@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import OFFLINE, Done, forget, lab, no_secret
+from conftest import OFFLINE, forget, lab, no_secret
 
 from lab import paths
 from lab.report import results
@@ -23,7 +23,7 @@ Make = Callable[[Callable[[Steps], None]], Path]
 @pytest.mark.parametrize("altered", ["configuration-explained"], indirect=True)
 def test_configuration_explained(name: str, altered: Make) -> None:
     """Up, all four sections with what is borrowed for them; then sabotage of 3.3."""
-    done = lab("up", "configuration-explained", "--name", name, prefix=OFFLINE)
+    done = lab("up", "configuration-explained", "--name", name, prefix=OFFLINE, within=1500)
     assert done.status == 0, done.output
     for section in ("4.1.7", "5.1.2", "4.3.1", "3.1", "3.2", "3.3", "3.4"):
         assert re.search(rf"^{re.escape(section)} .*\bPASS\b", done.output, re.M), done.output
@@ -42,7 +42,7 @@ def _times(folder: Path) -> None:
     assert default - other >= 30
 
 
-def _fails(name: str, scenario: Path, reason: str) -> Done:
+def _fails(name: str, scenario: Path, reason: str) -> None:
     """Section 3.3, done again, fails for that reason."""
     forget(name, "3.3")
     done = lab("up", str(scenario), "--name", name, "--until", "3.3")
@@ -51,7 +51,6 @@ def _fails(name: str, scenario: Path, reason: str) -> Done:
     (ended,) = [e for e in events if e["event"] == "StepEnded" and e["section"] == "3.3"]
     assert ended["verdict"] == "failed"
     assert reason in ended["problem"]
-    return done
 
 
 def _wrong_file(name: str, altered: Make) -> None:
@@ -77,11 +76,17 @@ def _wrong_key_elsewhere(name: str, altered: Make) -> None:
         parts = steps["3.3"]["parts"]
         wrong = next(i for i, part in enumerate(parts) if _does(part, "if=/dev/urandom"))
         parts[wrong]["act"] = [
-            {"run": {"node": "remote1", "command": "touch /etc/pacemaker/authkey"}},
+            {"run": {"node": "example-host", "command": "pcs resource disable remote1"}},
+            {
+                "run": {
+                    "node": "remote1",
+                    "command": "dd if=/dev/urandom of=/etc/pacemaker/authkey bs=4096 count=1",
+                }
+            },
             {"run": {"node": "remote1", "command": "systemctl restart pacemaker_remote"}},
         ]
-        parts[wrong]["within"] = "15s"
-        steps["3.3"]["parts"] = parts[wrong - 1 : wrong + 1]
+        parts[wrong + 1]["within"] = "15s"
+        steps["3.3"]["parts"] = parts[wrong - 1 : wrong + 2]
 
     _fails(name, altered(change), "a failed start of remote1 is recorded: Key was rejected")
 
