@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import get_args
 
 from lab import command, kvm
-from lab.model import Scenario, Secret
+from lab.fields import Secret
+from lab.model import Scenario
 from lab.providers import PREFIX, Provider
 
 SECRETS: tuple[str, ...] = get_args(Secret)

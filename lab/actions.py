@@ -6,7 +6,7 @@ import shlex
 
 from lab.context import Context
 from lab.errors import CommandFailed
-from lab.model import Secret
+from lab.fields import Secret
 from lab.together import on_each
 from lab.vocabulary import Node, Vocabulary
 

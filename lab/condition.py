@@ -15,7 +15,8 @@ from typing import get_args
 
 from packaging.version import InvalidVersion, Version
 
-from lab.model import Family, Platform
+from lab.fields import Family
+from lab.model import Platform
 
 _COMPARE = {
     "==": operator.eq,

@@ -46,10 +46,11 @@ class Progress(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StepStarted(Event):
-    """A section begins."""
+    """A section begins. `origin`: the scenario that it is borrowed from, if it is."""
 
     section: str
     title: str
+    origin: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +121,8 @@ class Checked(Event):
     """An expectation's verdict: `what` was expected, `seen` is the last value.
 
     `waited` is how long it took to come true. `phase` is "before" for what had to hold
-    before the section's commands.
+    before the section's commands. `departs`: what it shows today's software to do otherwise than
+    the book, if it is there for that.
     """
 
     section: str
@@ -130,6 +132,7 @@ class Checked(Event):
     waited: float
     phase: Literal["before", "expect"] = "expect"
     hint: str = ""
+    departs: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +224,8 @@ class StepEnded(Event):
     `cluster`: seconds that commands ran and that expectations took to come true, `harness`
     all the rest. `verbatim`/`adapted`: how many of the book's commands were typed as
     printed, and how many otherwise; `added`: commands that the platform needs beside them.
-    `problem`: the first thing that failed, or for a skipped section why it was.
+    `problem`: the first thing that failed, or for a skipped section why it was. `origin`: the
+    scenario that the section is borrowed from, if it is.
     """
 
     section: str
@@ -233,6 +237,7 @@ class StepEnded(Event):
     adapted: int = 0
     added: int = 0
     problem: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

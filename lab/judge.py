@@ -71,6 +71,7 @@ class Judge:
                 waited=waited,
                 phase=phase,
                 hint=seen.hint,
+                departs=use.departs.now if use.departs else "",
             )
         )
         if verdict != "passed":

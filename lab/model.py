@@ -6,94 +6,24 @@ A scenario is a chapter of the book, a step one of its numbered sections.
 
 from __future__ import annotations
 
-import re
-from ipaddress import IPv4Address
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from packaging.version import Version
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    WithJsonSchema,
-    model_validator,
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+
+from lab.fields import (
+    Address,
+    Family,
+    GuestRole,
+    MiB,
+    NodeName,
+    Pattern,
+    Reason,
+    Role,
+    Seconds,
+    Secret,
+    VersionText,
+    Where,
 )
-
-from lab.deadline import parse_seconds
-
-NAME = r"^[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?$"
-Family = Literal["debian", "redhat"]
-Secret = Literal["hacluster", "bmc"]  # the user that pcs authenticates nodes as; of the BMCs
-Role = Literal["cluster", "remote"]
-
-
-def _address(value: str) -> str:
-    try:
-        return str(IPv4Address(value))
-    except ValueError as error:
-        raise ValueError(f"{value!r} is not an IPv4 address") from error
-
-
-def _version(value: str) -> str:
-    try:
-        Version(value)
-    except ValueError as error:
-        raise ValueError(f"{value!r} is not a version") from error
-    return value
-
-
-def _names(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-NodeName = Annotated[str, Field(pattern=NAME)]
-Where = Annotated[  # one name, or several nodes at once
-    list[NodeName],
-    BeforeValidator(_names),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": NAME},
-                {"type": "array", "items": {"type": "string", "pattern": NAME}},
-            ]
-        }
-    ),
-]
-Address = Annotated[
-    str, AfterValidator(_address), WithJsonSchema({"type": "string", "format": "ipv4"})
-]
-VersionText = Annotated[str, AfterValidator(_version)]
-
-
-def _pattern(value: str) -> str:
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise ValueError(f"{value!r} is not a regular expression: {error}") from error
-    return value
-
-
-Pattern = Annotated[str, AfterValidator(_pattern)]
-Seconds = Annotated[
-    float,
-    BeforeValidator(parse_seconds),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "minimum": 0},
-                {"type": "string", "pattern": r"^\d+(\.\d+)?\s*(ms|s|min)$"},
-            ]
-        }
-    ),
-]
-MiB = Annotated[int, Field(ge=64)]
-# One entry: the name of a check, an action or a fault -> its arguments. What the editor's schema
-# says of them is put together in lab.schema.
-Checks = list[Annotated[dict[str, Any], WithJsonSchema({"x-lab-use": "check"})]]
-Actions = list[Annotated[dict[str, Any], WithJsonSchema({"x-lab-use": "action"})]]
-Faults = list[Annotated[dict[str, Any], WithJsonSchema({"x-lab-use": "fault"})]]
 
 
 class Frozen(BaseModel):
@@ -102,21 +32,59 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+class Conditional(Frozen):
+    """What may be there only on platforms of which `when` is true; `why` says the reason."""
+
+    when: str = ""
+    why: Reason = ""
+
+    @model_validator(mode="after")
+    def _reasoned(self) -> Self:
+        if bool(self.when) != bool(self.why):
+            raise ValueError("give both of: when, why")
+        return self
+
+
+class Entry(Conditional):
+    """One use of a check, an action or a fault: its name -> its arguments."""
+
+    use: dict[str, Any]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_mapping(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        own = {key: value[key] for key in ("when", "why") if key in value}
+        return own | {"use": {key: value[key] for key in value if key not in own}}
+
+
+# What the editor's schema says of the entries is put together in lab.schema.
+Checks = list[Annotated[Entry, WithJsonSchema({"x-lab-use": "check"})]]
+Actions = list[Annotated[Entry, WithJsonSchema({"x-lab-use": "action"})]]
+Faults = list[Annotated[Entry, WithJsonSchema({"x-lab-use": "fault"})]]
+
+
 class Machine(Frozen):
     """A machine that the provider brings up (in the book: physical host, node)."""
 
     address: Address
-    role: Role = "cluster"  # becomes a cluster node, or a remote node
+    role: Role = "cluster"  # becomes a cluster node, or a remote node, or neither
     hypervisor: bool = False  # runs guests: its network card sits in a bridge, br0
     memory: MiB = 1024  # for virtual machines; containers share the machine's
     cpus: int = 2
 
 
 class Guest(Frozen):
-    """A virtual machine that runs on one of the machines (in the book: guest node)."""
+    """A virtual machine, or a container of libvirt's, on one of the machines.
+
+    In the book it becomes a guest node; chapter 6 makes cluster nodes and remote nodes of some.
+    """
 
     host: NodeName
     address: Address
+    kind: Literal["vm", "container"] = "vm"
+    role: GuestRole = "guest"
     memory: MiB = 512
     cpus: int = 2
 
@@ -148,7 +116,7 @@ class Adaptation(Frozen):
 
     when: str
     run: list[Command]
-    why: str = Field(min_length=10)
+    why: Annotated[str, Field(min_length=10)]
     replaces: int | Annotated[list[int], Field(min_length=1)] | None = None
     before: int | None = None
     after: int | None = None
@@ -168,12 +136,27 @@ class Adaptation(Frozen):
         return [n for n in (self.replaces, self.before, self.after) if n is not None]
 
 
-class Part(Frozen):
+class Departure(Frozen):
+    """Where today's software does otherwise than the book, though the command is the same.
+
+    `book`: what the book says of it, `now`: what happens instead, in words; `shown_by`: the
+    check that proves it, awaited with what the part expects. `when`: on which platforms.
+    """
+
+    kind: Literal["output", "behaviour"]
+    book: Annotated[str, Field(min_length=10)]
+    now: Annotated[str, Field(min_length=10)]
+    shown_by: Annotated[dict[str, Any], WithJsonSchema({"x-lab-use": "check"})]
+    when: str = ""
+
+
+class Part(Conditional):
     """Commands of a section together with what must hold before and after them.
 
     Order: `before` is checked, `book` (adapted) is typed, `act` is done (what the book
-    asks for in words), the `fault`s are injected, `expect` is awaited in its order, all of it
-    `within` one deadline; then the faults are healed, and `healed` is awaited, `within` too.
+    asks for in words), the `fault`s are injected, `expect` is awaited in its order, and then what
+    shows each of `departs`, all of it `within` one deadline; then the faults are healed, and
+    `healed` is awaited, `within` too. With `when` it is all left out on other platforms.
     """
 
     where: Where = []
@@ -184,13 +167,22 @@ class Part(Frozen):
     fault: Faults = []
     expect: Checks = []
     healed: Checks = []
+    departs: list[Departure] = []
     within: Seconds = 30.0
 
     @model_validator(mode="after")
-    def _healed_of_fault(self) -> Part:
+    def _consistent(self) -> Part:
         if self.healed and not self.fault:
             raise ValueError("healed: there is no fault here that could be healed")
+        if self.when and self.book:
+            raise ValueError("when: commands of the book are never left out unsaid; use adapt")
         return self
+
+    @property
+    def filled(self) -> bool:
+        """Whether there is anything in it to do or to look at."""
+        doing = self.book or self.adapt or self.act or self.fault
+        return bool(self.before or doing or self.expect or self.departs)
 
 
 class Announcement(Frozen):
@@ -218,13 +210,34 @@ class Step(Part):
 
     @model_validator(mode="after")
     def _parts_or_part(self) -> Step:
-        own = self.before or self.book or self.adapt or self.act or self.fault or self.expect
-        if self.parts and own:
+        if self.when:
+            raise ValueError("when: a section is never left out; its parts may be")
+        if self.parts and self.filled:
             raise ValueError(
                 "a section has either parts or its own book/act/fault/expect, not both"
             )
-        if not self.parts and not own:
+        if not self.parts and not self.filled:
             raise ValueError("a section needs book, act, fault, expect or parts")
+        return self
+
+
+class BorrowedStep(Step):
+    """A section of another scenario that this one begins with; `origin` is that one's name."""
+
+    origin: str
+
+
+class Preparation(Frozen):
+    """Sections of another scenario that come first: those named, or all `until` one."""
+
+    scenario: str
+    sections: list[str] = []
+    until: str = ""
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Preparation:
+        if bool(self.sections) == bool(self.until):
+            raise ValueError("give exactly one of: sections, until")
         return self
 
 
@@ -236,7 +249,8 @@ class Scenario(Frozen):
     chapter: str
     nodes: dict[NodeName, Machine]
     guests: dict[NodeName, Guest] = {}
-    steps: list[Step]
+    prepare: list[Preparation] = []
+    steps: list[Step]  # once loaded with what `prepare` borrows before its own
 
     @property
     def names(self) -> list[str]:
@@ -245,8 +259,9 @@ class Scenario(Frozen):
 
     @property
     def cluster_nodes(self) -> list[str]:
-        """The machines that run the full stack."""
-        return [name for name, machine in self.nodes.items() if machine.role == "cluster"]
+        """The nodes that run the full stack; virtual machines may be among them."""
+        everybody: list[tuple[str, Machine | Guest]] = [*self.nodes.items(), *self.guests.items()]
+        return [name for name, node in everybody if node.role == "cluster"]
 
     def address(self, node: str) -> str:
         """A node's address on the lab's network."""

@@ -13,7 +13,18 @@ from typing import Any
 from lab import actions, checks, faults
 from lab.condition import holds
 from lab.errors import BadInput
-from lab.model import Adaptation, Announcement, Command, Part, Platform, Scenario, Step
+from lab.model import (
+    Adaptation,
+    Announcement,
+    BorrowedStep,
+    Command,
+    Departure,
+    Entry,
+    Part,
+    Platform,
+    Scenario,
+    Step,
+)
 from lab.vocabulary import Vocabulary, Word
 
 
@@ -40,10 +51,16 @@ class PlannedCommand:
 
 @dataclass(frozen=True)
 class Use:
-    """A check or an action with its arguments."""
+    """A check, an action or a fault with its arguments.
+
+    `why` it is there on this platform, where it is not on others. A check that shows a departure
+    from the book has it as `departs`.
+    """
 
     word: Word
     arguments: dict[str, Any]
+    why: str = ""
+    departs: Departure | None = None
 
     @property
     def text(self) -> str:
@@ -53,7 +70,10 @@ class Use:
 
 @dataclass(frozen=True)
 class PlannedPart:
-    """As model.Part, ready to be run. `book`: how many commands the book has here."""
+    """As model.Part, ready to be run. `book`: how many commands the book has here.
+
+    What shows a departure stands at the end of `expect`.
+    """
 
     book: int
     before: tuple[Use, ...]
@@ -67,12 +87,13 @@ class PlannedPart:
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A section, ready to be run."""
+    """A section, ready to be run. `origin`: the scenario that it is borrowed from, if it is."""
 
     section: str
     title: str
     parts: tuple[PlannedPart, ...]
     announce: Announcement = field(default_factory=Announcement)
+    origin: str = ""
 
     @property
     def commands(self) -> list[PlannedCommand]:
@@ -96,38 +117,56 @@ class PlannedStep:
 
 
 def plan(scenario: Scenario, platform: Platform) -> list[PlannedStep]:
-    """What running the scenario on the platform will do, section by section."""
-    return [
-        PlannedStep(
-            step.section,
-            step.title,
-            tuple(_part(p, step, scenario, platform) for p in (step.parts or [step])),
-            step.announce,
-        )
-        for step in scenario.steps
-    ]
+    """What running the scenario on the platform will do, section by section.
+
+    Raises BadInput where nothing of a section is left there.
+    """
+    return [_step(step, scenario, platform) for step in scenario.steps]
+
+
+def _step(step: Step, scenario: Scenario, platform: Platform) -> PlannedStep:
+    parts = [part for part in (step.parts or [step]) if _applies(part.when, platform)]
+    planned = tuple(_part(part, step, scenario, platform) for part in parts)
+    if not any(p.commands or p.before or p.acts or p.expect or p.faults for p in planned):
+        raise BadInput(f"section {step.section}: nothing of it is left on {platform.name}")
+    origin = step.origin if isinstance(step, BorrowedStep) else ""
+    return PlannedStep(step.section, step.title, planned, step.announce, origin)
+
+
+def _applies(when: str, platform: Platform) -> bool:
+    return not when or holds(when, platform)
 
 
 def _part(part: Part, step: Step, scenario: Scenario, platform: Platform) -> PlannedPart:
-    def uses(vocabulary: Vocabulary, entries: list[dict[str, Any]]) -> tuple[Use, ...]:
-        made = []
-        for entry in entries:
-            word, given = vocabulary.use(entry, scenario.names)
-            made.append(Use(word, given if isinstance(given, dict) else {}))
-        return tuple(made)
+    def use(
+        vocabulary: Vocabulary,
+        entry: dict[str, Any],
+        why: str = "",
+        departs: Departure | None = None,
+    ) -> Use:
+        word, given = vocabulary.use(entry, scenario.names)
+        return Use(word, given, " ".join(why.split()), departs)
+
+    def uses(vocabulary: Vocabulary, entries: list[Entry]) -> tuple[Use, ...]:
+        left = [entry for entry in entries if _applies(entry.when, platform)]
+        return tuple(use(vocabulary, entry.use, entry.why) for entry in left)
 
     try:
         commands = tuple(_commands(part, part.where or step.where, platform))
     except ValueError as error:
         raise BadInput(f"section {step.section}, adapt: {error}") from error
     table = checks.load()
+    departures = [one for one in part.departs if _applies(one.when, platform)]
     return PlannedPart(
         book=len(part.book),
         before=uses(table, part.before),
         commands=commands,
         acts=uses(actions.action, part.act),
         faults=uses(faults.load(), part.fault),
-        expect=uses(table, part.expect),
+        expect=(
+            *uses(table, part.expect),
+            *(use(table, one.shown_by, departs=one) for one in departures),
+        ),
         healed=uses(table, part.healed),
         within=part.within,
     )

@@ -86,13 +86,19 @@ class Runner:
     def skip(self, step: PlannedStep, why: str) -> None:
         """Say that a step is not run, and why."""
         self.report(
-            StepEnded(section=step.section, title=step.title, verdict="skipped", problem=why)
+            StepEnded(
+                section=step.section,
+                title=step.title,
+                verdict="skipped",
+                problem=why,
+                origin=step.origin,
+            )
         )
 
     def step(self, step: PlannedStep) -> StepEnded:
         """Run one section; its verdict. A section that passes is written down as done."""
         self.report.begin(step.section)
-        self.report(StepStarted(section=step.section, title=step.title))
+        self.report(StepStarted(section=step.section, title=step.title, origin=step.origin))
         started = time.monotonic()
         verdict: Verdict = "passed"
         problem = ""
@@ -122,6 +128,7 @@ class Runner:
             adapted=step.adapted,
             added=step.added,
             problem=problem,
+            origin=step.origin,
         )
         self.report(ended)
         return ended

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from lab import actions, audits, checks, faults, paths, platforms
 from lab.condition import holds
 from lab.errors import BadInput
-from lab.model import Part, Scenario, Step
+from lab.model import BorrowedStep, Part, Preparation, Scenario, Step
+from lab.vocabulary import Vocabulary
 from lab.yamlfile import Document, Place, parse
 
 
@@ -36,12 +38,58 @@ def find(name: str) -> Path:
 
 
 def load(path: Path) -> Scenario:
-    """The scenario in a file. BadInput names file, line, section, key and the valid choices."""
+    """The scenario in a file, with the sections that it borrows from others before its own.
+
+    BadInput names file, line, section, key and the valid choices.
+    """
+    return _load(path, ())
+
+
+def _load(path: Path, borrowers: tuple[Path, ...]) -> Scenario:
     document = Document(path)
     scenario = parse(document, Scenario)
     for problem, place in _problems(scenario):
         raise BadInput(f"{document.where(place)}: {document.named(place)}{problem}")
-    return scenario
+    borrowed: list[Step] = []
+    for number, preparation in enumerate(scenario.prepare):
+        try:
+            borrowed += _borrowed(preparation, path, (*borrowers, path.resolve()))
+            _check_borrowed(scenario, borrowed)
+        except ValueError as error:
+            here: Place = ("prepare", number)
+            raise BadInput(f"{document.where(here)}: {document.named(here)}{error}") from error
+    return scenario.model_copy(update={"steps": [*borrowed, *scenario.steps]})
+
+
+def _borrowed(wish: Preparation, path: Path, borrowers: tuple[Path, ...]) -> Iterator[Step]:
+    """The sections of another scenario, one beside this or one that comes with lab."""
+    beside = path.parent / f"{wish.scenario}.yaml"
+    source = beside if beside.is_file() else find(wish.scenario)
+    if source.resolve() in borrowers:
+        raise ValueError(f"{wish.scenario} borrows from {path.stem} itself")
+    steps = {step.section: step for step in _load(source, borrowers).steps}
+    for section in wish.sections or [wish.until]:
+        if section not in steps:
+            raise ValueError(
+                f"{wish.scenario} has no section {section!r}; sections: {', '.join(steps)}"
+            )
+    numbers = list(steps)
+    for section in wish.sections or numbers[: numbers.index(wish.until) + 1]:
+        step = steps[section]
+        if isinstance(step, BorrowedStep):
+            yield step
+        else:
+            yield BorrowedStep.model_construct(**dict(step), origin=wish.scenario)
+
+
+def _check_borrowed(scenario: Scenario, borrowed: list[Step]) -> None:
+    """Raise ValueError where sections of another scenario do not fit this one's nodes."""
+    sections = [step.section for step in (*borrowed, *scenario.steps)]
+    for step in borrowed:
+        if sections.count(step.section) > 1:
+            raise ValueError(f"section {step.section} would stand here twice")
+        for problem, _ in _step_problems(scenario, step):
+            raise ValueError(f"section {step.section}: {problem}")
 
 
 def _problems(scenario: Scenario) -> Iterator[tuple[str, Place]]:
@@ -66,22 +114,26 @@ def _problems(scenario: Scenario) -> Iterator[tuple[str, Place]]:
         if step.section in seen:
             yield "this section stands here twice", place
         seen.add(step.section)
-        if problem := _unknown_node(scenario, step.where):
-            yield problem, (*place, "where")
-        if problem := _unknown_node(scenario, step.announce.nodes):
-            yield problem, (*place, "announce", "nodes")
-        for name in step.announce.violated:
-            if name not in audits.names():
-                valid = ", ".join(audits.names())
-                problem = f"there is no audit {name!r}; audits: {valid}"
-                yield problem, (*place, "announce", "violated", name)
-            if name in ("cores", "crashes"):
-                problem = "what happened does not pass; announce what may be said: crashes: [...]"
-                yield problem, (*place, "announce", "violated", name)
-        for index, part in enumerate(step.parts or [step]):
-            inner = (*place, "parts", index) if step.parts else place
-            for problem, at in _part_problems(scenario, step, part):
-                yield problem, (*inner, *at)
+        for problem, inner in _step_problems(scenario, step):
+            yield problem, (*place, *inner)
+
+
+def _step_problems(scenario: Scenario, step: Step) -> Iterator[tuple[str, Place]]:
+    if problem := _unknown_node(scenario, step.where):
+        yield problem, ("where",)
+    if problem := _unknown_node(scenario, step.announce.nodes):
+        yield problem, ("announce", "nodes")
+    for name in step.announce.violated:
+        if name not in audits.names():
+            problem = f"there is no audit {name!r}; audits: {', '.join(audits.names())}"
+            yield problem, ("announce", "violated", name)
+        if name in ("cores", "crashes"):
+            problem = "what happened does not pass; announce what may be said: crashes: [...]"
+            yield problem, ("announce", "violated", name)
+    for index, part in enumerate(step.parts or [step]):
+        inner: Place = ("parts", index) if step.parts else ()
+        for problem, at in _part_problems(scenario, step, part):
+            yield problem, (*inner, *at)
 
 
 def _part_problems(scenario: Scenario, step: Step, part: Part) -> Iterator[tuple[str, Place]]:
@@ -106,6 +158,8 @@ def _part_problems(scenario: Scenario, step: Step, part: Part) -> Iterator[tuple
         for nth, command in enumerate(adaptation.run):
             if problem := _unknown_node(scenario, command.where):
                 yield problem, ("adapt", index, "run", nth, "where")
+    if problem := _unreadable(part.when):
+        yield problem, ("when",)
     for key, vocabulary, entries in (
         ("before", checks.load(), part.before),
         ("act", actions.action, part.act),
@@ -114,10 +168,23 @@ def _part_problems(scenario: Scenario, step: Step, part: Part) -> Iterator[tuple
         ("healed", checks.load(), part.healed),
     ):
         for index, entry in enumerate(entries):
-            try:
-                vocabulary.use(entry, scenario.names)
-            except ValueError as error:
-                yield str(error), (key, index)
+            if problem := _unusable(vocabulary, entry.use, scenario):
+                yield problem, (key, index)
+            if problem := _unreadable(entry.when):
+                yield problem, (key, index, "when")
+    for index, departure in enumerate(part.departs):
+        if problem := _unusable(checks.load(), departure.shown_by, scenario):
+            yield problem, ("departs", index, "shown_by")
+        if problem := _unreadable(departure.when):
+            yield problem, ("departs", index, "when")
+
+
+def _unusable(vocabulary: Vocabulary, use: dict[str, Any], scenario: Scenario) -> str:
+    try:
+        vocabulary.use(use, scenario.names)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _unknown_node(scenario: Scenario, where: Iterable[str]) -> str:
@@ -128,8 +195,13 @@ def _unknown_node(scenario: Scenario, where: Iterable[str]) -> str:
 
 
 def _unreadable(condition: str) -> str:
-    """Why no platform that we have can tell whether the condition is true; '' if one can."""
+    """Why no platform that we have can tell whether the condition is true; '' if one can.
+
+    No condition is one that everybody can read.
+    """
     problem = ""
+    if not condition:
+        return problem
     for name in platforms.names():
         try:
             holds(condition, platforms.load(name))

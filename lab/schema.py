@@ -22,19 +22,24 @@ def scenario_schema() -> dict[str, Any]:
     definitions = made["$defs"]
     # A command without options is written as its text alone.
     definitions["Command"] = {"anyOf": [{"type": "string"}, definitions["Command"]]}
+    condition = {key: definitions["Part"]["properties"][key] for key in ("when", "why")}
     for vocabulary in (checks.load(), actions.action, faults.load()):
-        definitions[vocabulary.kind] = _entry(vocabulary)
+        definitions[vocabulary.kind] = _entry(vocabulary, condition)
     return {"$schema": DRAFT, **_resolved(made)}
 
 
-def _entry(vocabulary: Vocabulary) -> dict[str, Any]:
-    """An entry: one word of the vocabulary, with its arguments."""
+def _entry(vocabulary: Vocabulary, condition: dict[str, Any]) -> dict[str, Any]:
+    """An entry: one word of the vocabulary, with its arguments; where it is for some platforms
+    only, the condition and its reason.
+    """
+    words = {name: _word(word) for name, word in sorted(vocabulary.words.items())}
     return {
         "type": "object",
-        "minProperties": 1,
-        "maxProperties": 1,
         "additionalProperties": False,
-        "properties": {name: _word(word) for name, word in sorted(vocabulary.words.items())},
+        "if": {"anyOf": [{"required": [key]} for key in condition]},
+        "then": {"required": list(condition), "minProperties": 3, "maxProperties": 3},
+        "else": {"minProperties": 1, "maxProperties": 1},
+        "properties": condition | words,
     }
 
 

@@ -16,9 +16,9 @@ from lab import scenario as scenarios
 from lab.auditor import Auditor
 from lab.errors import BadInput, CannotRun
 from lab.events import Listener, Progress, RunStarted, Verdict
+from lab.fields import NAME
 from lab.lab import Lab, held
 from lab.lab import names as lab_names
-from lab.model import NAME
 from lab.plan import PlannedStep
 from lab.report.junit import JUnit
 from lab.report.results import Results

@@ -14,7 +14,7 @@ from lab import platforms
 from lab import scenario as scenarios
 from lab.commands import Screen, print_json
 from lab.errors import BadInput
-from lab.plan import PlannedCommand
+from lab.plan import PlannedCommand, Use
 
 
 def show_(options: argparse.Namespace) -> int:
@@ -30,6 +30,7 @@ def show_(options: argparse.Namespace) -> int:
             {
                 "section": step.section,
                 "title": step.title,
+                "origin": step.origin,
                 "commands": [_command(command) for command in step.commands],
                 "actions": [use.text for part in step.parts for use in part.acts],
                 "faults": [use.text for part in step.parts for use in part.faults],
@@ -45,19 +46,21 @@ def show_(options: argparse.Namespace) -> int:
     for step in plan:
         screen.print()
         screen.print(Text(f"{step.section}  {step.title}", "bold underline"))
+        if step.origin:
+            screen.print(Text(f"preparation, from {step.origin}", "dim"))
         for part in step.parts:
             for use in part.before:
-                screen.print(Text(f"  before: {use.text}", "dim"))
+                _show_use(screen, "before: ", use, "dim")
             for command in part.commands:
                 _show_command(screen, command)
             for use in part.acts:
-                screen.print(Text(f"  » {use.text}"))
+                _show_use(screen, "» ", use)
             for use in part.faults:
-                screen.print(Text(f"  fault: {use.text}", "bold"))
+                _show_use(screen, "fault: ", use, "bold")
             for use in part.expect:
-                screen.print(Text(f"  expect: {use.text}", "dim"))
+                _show_use(screen, "expect: ", use, "dim")
             for use in part.healed:
-                screen.print(Text(f"  healed: {use.text}", "dim"))
+                _show_use(screen, "healed: ", use, "dim")
     screen.print(f"\n{verbatim} commands of the book verbatim, {adapted} adapted, {added} added")
     return 0
 
@@ -152,6 +155,15 @@ def _command(command: PlannedCommand) -> dict[str, Any]:
         "book": list(command.book),
         "why": command.why,
     }
+
+
+def _show_use(screen: Screen, label: str, use: Use, style: str = "") -> None:
+    screen.print(Text(f"  {label}{use.text}", style))
+    if use.why:
+        screen.print(Text(f"          because: {use.why}", "dim"))
+    if use.departs:
+        screen.print(Text(f"          the book: {use.departs.book}", "dim"))
+        screen.print(Text(f"          today: {use.departs.now}", "dim"))
 
 
 def _show_command(screen: Screen, command: PlannedCommand) -> None:

@@ -117,6 +117,8 @@ class Console(Report):
         self._since, self._remarks, self._audits = event.at, [], 0
         self._screen.print()
         self._line("", f"{event.section}  {one_line(event.title)}", "bold underline")
+        if event.origin:
+            self._line("", f"preparation, from {event.origin}", _DIM)
 
     def _command_started(self, event: CommandStarted) -> None:
         remarks = notes(event)
@@ -178,6 +180,8 @@ class Console(Report):
         waited = f" ({duration(event.waited)})" if event.waited > _WAITED else ""
         lead = f"  {WORDS[event.verdict]:<5} "
         self._line(lead, f"{before}{one_line(event.what)}{waited}", "", STYLES[event.verdict])
+        if event.departs:
+            self._line("        ", f"departs from the book: {one_line(event.departs)}", _DIM)
         if event.verdict == "passed":
             return
         for label, text in (("seen: ", event.seen), ("hint: ", event.hint)):

@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from lab.access import SECRETS, Access
-from lab.model import Guest, Machine, Scenario, Step
+from lab.model import Entry, Guest, Machine, Scenario, Step
 from lab.providers import Provider
 
 SCENARIO = Scenario(
@@ -24,7 +24,7 @@ SCENARIO = Scenario(
         "node2": Machine(address="192.168.122.101"),
     },
     guests={"guest1": Guest(host="example-host", address="192.168.122.10")},
-    steps=[Step(section="4.1", title="T", expect=[{"no_dc": None}])],
+    steps=[Step(section="4.1", title="T", expect=[Entry(use={"no_dc": None})])],
 )
 NODES = ["example-host", "node2", "guest1"]
 

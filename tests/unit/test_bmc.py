@@ -28,7 +28,7 @@ from lab.deadline import Deadline, wait_for
 from lab.errors import BadInput, CannotRun, LabError
 from lab.ipmi import LOGIN, OPEN, RAKP1, RAKP3, Bmc, Session
 from lab.lab import Lab
-from lab.model import Guest, Machine, Scenario, Step
+from lab.model import Entry, Guest, Machine, Scenario, Step
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = f"bmc-test-{os.getpid()}"  # two of these tests may run at once
@@ -136,7 +136,7 @@ class Fake:
 
 def scenario(count: int = 2, **more: Any) -> Scenario:
     machines = {f"node{n}": Machine(address=f"192.168.122.{100 + n}") for n in range(1, count + 1)}
-    steps = [Step(section="4.1", title="T", expect=[{"no_dc": None}])]
+    steps = [Step(section="4.1", title="T", expect=[Entry(use={"no_dc": None})])]
     return Scenario(
         **{"title": "T", "about": "A", "chapter": "4", "nodes": machines, "steps": steps, **more}
     )

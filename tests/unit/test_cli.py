@@ -372,9 +372,9 @@ def test_show_json(run: Run) -> None:
     assert data["counts"]["verbatim"] == len(verbatim) > 30
     assert data["counts"]["adapted"] > 0
     for section in data["sections"]:
-        assert {"section", "title", "commands", "actions", "faults", "before", "expect"} == set(
-            section
-        )
+        assert set(section) == {
+            *("section", "title", "origin", "commands", "actions", "faults", "before", "expect")
+        }
         assert section["commands"] or section["actions"] or section["expect"]
 
 

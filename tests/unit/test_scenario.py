@@ -139,13 +139,13 @@ BAD = {
         ("about: A", "about: A\nsteppes: []"),
         3,
         "steppes: unknown key; did you mean 'steps'? "
-        "valid: about, chapter, guests, nodes, steps, title",
+        "valid: about, chapter, guests, nodes, prepare, steps, title",
     ),
     "misspelt key at the top": (
         ("about: A", "abuot: A"),
         2,
         "abuot: unknown key; did you mean 'about'? "
-        "valid: about, chapter, guests, nodes, steps, title (and 1 more)",
+        "valid: about, chapter, guests, nodes, prepare, steps, title (and 1 more)",
     ),
     "unknown key of a node": (
         ("plain: {address: 10.0.0.2}", "plain: {address: 10.0.0.2, memry: 512}"),
@@ -157,14 +157,14 @@ BAD = {
         ("    act:\n", "    acts:\n"),
         22,
         "section 4.1, acts: unknown key; did you mean 'act'? "
-        "valid: act, adapt, announce, before, book, expect, fault, healed, parts, section, "
-        "title, where, within",
+        "valid: act, adapt, announce, before, book, departs, expect, fault, healed, parts, "
+        "section, title, when, where, why, within",
     ),
     "unknown key in a part": (
         ("within: 10s", "withn: 10s"),
         31,
         "section 4.10, parts [1], withn: unknown key; did you mean 'within'? "
-        "valid: act, adapt, before, book, expect, fault, healed, where, within",
+        "valid: act, adapt, before, book, departs, expect, fault, healed, when, where, why, within",
     ),
     "unknown key in an adaptation": (
         ("        why: bec", "        reason: bec"),
@@ -530,7 +530,8 @@ def test_no_mapping(path: Path, text: str) -> None:
         scenario.load(path)
     assert caught.value.exit_code == 2
     assert caught.value.message == (
-        f"{path}:1: a scenario is a mapping; its keys: about, chapter, guests, nodes, steps, title"
+        f"{path}:1: a scenario is a mapping; its keys: about, chapter, guests, nodes, "
+        "prepare, steps, title"
     )
 
 
