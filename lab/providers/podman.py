@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import resource
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -169,6 +169,12 @@ def check_room(new: int) -> None:
             f"root {limit}",
             hint=f"sysctl -w {INOTIFY_KEY}={max(1024, 2 * needed)}, or take other labs down",
         )
+
+
+def room(ours: Collection[str] = ()) -> tuple[int, int]:
+    """How many machines that limit allows those labs to have in all, and how many others have."""
+    others = sum(entry["Labels"]["lab"] not in ours for entry in _containers())
+    return int(INOTIFY.read_text()) // INOTIFY_EACH - others, others
 
 
 def _name(lab: str, node: str) -> str:
