@@ -1,4 +1,4 @@
-"""The command line: python -m bench [NAME...] [--quick] [--until SECTION] [--json FILE]"""
+"""The command line: python -m bench [NAME...] and options, see --help."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ BENCHMARKS = {
     "boot": "a guest's boot",
     "recovery": "from each fault of 5.6 to the recovery, beside what the cluster must wait anyway",
     "walkthrough": "the guest walk-through, beside a shell script that does the same",
+    "matrix": "scenarios side by side, beside the same ones one after the other",
 }
 
 
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmarks asked for; a table of what they measured."""
     options = _options(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
+    wanted = Options(options.quick, options.until, tuple(options.scenario))
     rows: list[Row] = []
     problems: list[str] = []
     status = 0
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 progress(f"{name}: {BENCHMARKS[name]}")
                 module = import_module(f"bench.{name}")
                 try:
-                    rows += module.run(Options(options.quick, options.until), progress)
+                    rows += module.run(wanted, progress)
                 except LabError as error:
                     problems.append(f"{name}: {error.message}")
                     progress(f"failed: {error.message}")
@@ -85,6 +87,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="few samples: does it still run?")
     parser.add_argument(
         "--until", default="", metavar="SECTION", help="walkthrough: stop after this section"
+    )
+    parser.add_argument(
+        "--scenario", action="append", default=[], help="matrix: only this one; may be given again"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
     options = parser.parse_args(arguments)

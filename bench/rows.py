@@ -49,6 +49,7 @@ class Options:
 
     quick: bool = False
     until: str = ""
+    scenarios: tuple[str, ...] = ()
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -25,6 +25,7 @@ from lab import cli, images, kvm, paths, platforms, providers, scenario
 from lab import doctor as doctors
 from lab.errors import BadInput, CannotRun
 from lab.events import RunEnded, RunStarted
+from lab.fields import NAME
 from lab.lab import everything
 from lab.matrix import cells as plan
 from lab.matrix import outcome as outcomes
@@ -33,7 +34,6 @@ from lab.matrix import schedule, work
 from lab.matrix.cells import Cell, Needs
 from lab.matrix.outcome import Outcome
 from lab.matrix.schedule import Room, starts
-from lab.fields import NAME
 from lab.providers import podman
 from lab.report.matrix import Matrix
 from lab.report.results import Results
