@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from typing import Literal
 
 from lab import command
@@ -57,18 +58,34 @@ print(json.dumps(answers))
 """
 
 
+# Fetches a page; http.client, since it minds no proxy of the machine that it runs on.
+_FETCH = """
+import http.client, sys
+try:
+    link = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=5)
+    link.request("GET", sys.argv[3])
+    answer = link.getresponse()
+    print(answer.status, answer.read(2000).decode(errors="replace"))
+except OSError as error:
+    print("no answer:", error)
+"""
+
+
 def _ask(context: Context, source: str, asked: list[tuple[str, int, str]]) -> list[str]:
-    code = base64.b64encode(_PROBE.encode()).decode()
-    program = f"import base64;exec(base64.b64decode('{code}'))"
-    if source == OUTSIDE:
-        argv = context.lab.provider.outside(
-            context.lab.name, ["python3", "-I", "-c", program, json.dumps(asked)]
-        )
-        answers: list[str] = json.loads(command.run(argv, within=30).stdout)
-    else:
-        line = f"python3 -I -c \"{program}\" '{json.dumps(asked)}'"
-        answers = json.loads(context.machine(source).run(line, check=True).stdout)
+    answers: list[str] = json.loads(_python(context, source, _PROBE, json.dumps(asked)))
     return answers
+
+
+def _python(context: Context, source: str, program: str, *arguments: str) -> str:
+    """What a program prints that runs on a node, or outside."""
+    code = base64.b64encode(program.encode()).decode()
+    start = f"import base64;exec(base64.b64decode('{code}'))"
+    if source == OUTSIDE:
+        argv = ["python3", "-I", "-c", start, *arguments]
+        line = context.lab.provider.outside(context.lab.name, argv)
+        return command.run(line, within=30).stdout
+    words = " ".join(map(shlex.quote, arguments))
+    return context.machine(source).run(f'python3 -I -c "{start}" {words}', check=True).stdout
 
 
 def _ports(context: Context, node: str, ports: list[str], source: str) -> dict[str, str]:
@@ -128,3 +145,13 @@ def ssh_works(context: Context, source: Node, to: Node) -> Seen:
     )
     text = done.output.strip() or "it printed nothing"
     return Seen(done.exit == 0 and done.stdout.strip() == to, text)
+
+
+@check("{server} serves a page with '{text}', asked from {source}")
+def page_served(
+    context: Context, source: str, server: Node, text: str, port: int = 80, path: str = "/"
+) -> Seen:
+    """GET by HTTP from that very address, not from where a name may lead: 200 and the text."""
+    address = context.lab.address(server)
+    answer = _python(context, source, _FETCH, address, str(port), path).strip()
+    return Seen(answer.startswith("200 ") and text in answer, answer.replace("\n", " ")[:120])

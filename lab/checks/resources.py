@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from lab.checks import Seen, check
 from lab.context import Context
 from lab.vocabulary import Node
@@ -23,6 +25,17 @@ def resource_role(context: Context, resource: str, role: str) -> Seen:
     """The primitive's role in crm_mon's words: Stopped, Starting, Started …"""
     found = context.status().resources.get(resource)
     return Seen(found is not None and found.role == role, found.text if found else "absent")
+
+
+@check("resource {resource} has the meta-attribute {name} {value}")
+def meta_attribute(context: Context, resource: str, name: str, value: str) -> Seen:
+    """The CIB has it, at the resource itself or as a default of all."""
+    asks = f"--resource {shlex.quote(resource)} --meta --get-parameter {shlex.quote(name)}"
+    done = context.asked().run(f"crm_resource {asks}")
+    if done.exit:
+        return Seen(False, done.output.strip() or f"exit status {done.exit}")
+    real = done.stdout.strip()
+    return Seen(real == value, real or "empty")
 
 
 @check("{resources} are on one node")

@@ -16,7 +16,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -474,6 +476,8 @@ PGREP = "pgrep .*corosync.*"
 ASK = "crm_attribute --type crm_config --name stonith-enabled --query --quiet"
 SSH = "ssh .* 192.168.122.10 hostname"
 PING = "ping .* 192.168.122.10"
+META = "crm_resource --resource vm-guest1 --meta --get-parameter remote-node"
+FETCH = "python3 -I -c .* 192.168.122.10 80 /"
 KEY = "/etc/pacemaker/authkey"
 FOUR = ["2224/tcp", "3121/tcp", "21064/tcp", "5405/udp"]
 
@@ -582,6 +586,17 @@ CASES = [
             (runs(HOST, ASK, (1, "false")), "false"),
             (runs(HOST, ASK, "falsehood\n"), "falsehood"),
             (runs(HOST, ASK, ""), "empty"),
+        ],
+    ),
+    Case(
+        "meta_attribute",
+        {"resource": "vm-guest1", "name": "remote-node", "value": "guest1"},
+        runs(HOST, META, "guest1\n"),
+        [
+            (runs(HOST, META, "guest2\n"), "guest2"),
+            (runs(HOST, META, (6, "No such device or address")), "No such device"),
+            (runs(HOST, META, 102), "exit status 102"),
+            (runs(HOST, META, ""), "empty"),
         ],
     ),
     Case(
@@ -1336,6 +1351,17 @@ CASES = [
         ],
     ),
     Case(
+        "page_served",
+        {"source": HOST, "server": GUEST, "text": "guest1"},
+        runs(HOST, FETCH, "200 guest1\n"),
+        [
+            (runs(HOST, FETCH, "200 example-host\n"), "200 example-host"),
+            (runs(HOST, FETCH, "404 guest1 has no such page\n"), "404"),
+            (runs(HOST, FETCH, "no answer: [Errno 111] Connection refused\n"), "refused"),
+            (runs(HOST, FETCH, ""), ""),
+        ],
+    ),
+    Case(
         "ssh_works",
         {"source": HOST, "to": GUEST},
         runs(HOST, SSH, "guest1\n"),
@@ -1653,6 +1679,27 @@ def test_connections_really_made(local: World, ports: dict[str, int]) -> None:
     assert look("connection", local, **way, port=ports["open"], outcome="accepted").ok
     assert look("connection", local, **way, port=ports["closed"], outcome="refused").ok
     assert not look("connection", local, **way, port=ports["closed"], outcome="accepted").ok
+
+
+@pytest.mark.parametrize("source", ["outside", GUEST])
+def test_a_page_really_fetched(local: World, source: str) -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/there" else 404)
+            self.end_headers()
+            self.wfile.write(b"here is guest1")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        wish = {"source": source, "server": HOST, "text": "guest1", "port": server.server_port}
+        assert look("page_served", local, **wish, path="/there").text == "200 here is guest1"
+        assert look("page_served", local, **wish, path="/there").ok
+        assert not look("page_served", local, **wish).ok
+        server.shutdown()
+    assert "refused" in look("page_served", local, **wish).text
 
 
 class Socket:
