@@ -81,6 +81,8 @@ def of(work: Work, output: Path) -> Outcome:
             evidence = bad.evidence[-1] if bad.evidence else ""
         # What is wrong with the lab itself comes first: sections say nothing of it.
         problem = work.problem or problem or _end(work)
+        if work.interrupted and not work.problem:
+            problem = ""
     outcome = Outcome(
         cell=cell,
         verdict=verdict,

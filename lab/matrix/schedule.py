@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lab import paths
-from lab.errors import LabError
 from lab.matrix.cells import Cell
 from lab.providers import podman
-from lab.report import results
 
 RESERVE = 512  # MiB that this machine keeps for itself
 
@@ -92,11 +92,9 @@ def with_known_durations(cells: Iterable[Cell]) -> list[Cell]:
     for file in paths.results().glob("*/*/results.jsonl"):
         if file.parent.is_symlink():
             continue
-        with suppress(LabError, OSError, KeyError):  # a file that is no good says nothing
-            events = results.read(file)
-            began = next(event for event in events if event["event"] == "RunStarted")
-            ended = events[-1]
-            if (ended["event"], ended.get("verdict")) == ("RunEnded", "passed"):
+        with suppress(OSError, ValueError, KeyError, TypeError):  # one that is no good says nothing
+            began, ended = _ends(file)
+            if (ended["event"], ended["verdict"]) == ("RunEnded", "passed"):
                 key = began["scenario"], began["platform"], len(began["sections"])
                 known[key] = max(known.get(key, (0.0, 0.0)), (ended["at"], ended["seconds"]))
     return [
@@ -105,3 +103,12 @@ def with_known_durations(cells: Iterable[Cell]) -> list[Cell]:
         else cell
         for cell in cells
     ]
+
+
+def _ends(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The first and the last event of a results file, which can be long, as there can be many."""
+    with file.open("rb") as lines:
+        first = lines.readline()
+        lines.seek(max(0, file.stat().st_size - 4096))
+        last = lines.read().splitlines()[-1:] or [b""]
+    return json.loads(first), json.loads(last[0])

@@ -110,12 +110,15 @@ class Work:
         self._next("" if status or self.interrupted else "up")
 
     def interrupt(self) -> None:
-        """End `lab up` as Ctrl-C does; what removes the lab afterwards is not interrupted."""
+        """End `lab up` as Ctrl-C does; what removes the lab afterwards is not interrupted.
+
+        SIGTERM, since a program that a script runs in the background ignores SIGINT.
+        """
         self.interrupted = True
         if self._doing == "up":
             self._deadline = Deadline(PATIENCE)
             with suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGINT)
+                self._process.send_signal(signal.SIGTERM)
 
     def last_words(self) -> str:
         """The last thing that was said in the log: why something did not even begin."""

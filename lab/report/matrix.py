@@ -99,7 +99,7 @@ class Matrix(Report):
         self._screen.print()
         said = f"{', '.join(counts) or 'no cell'}, in {duration(seconds)}"
         spent = sum(outcome.seconds for outcome in outcomes)
-        if len(outcomes) > 1 and seconds:
+        if verdicts.count("passed") + verdicts.count("failed") > 1:
             said += f"; one after the other about {duration(spent)}"
         say(self._screen, "", said, "bold")
         self._line("logs, JUnit, reports: ", output)

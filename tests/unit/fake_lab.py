@@ -30,6 +30,7 @@ LONGEST = 60.0  # seconds until it ends by itself, whatever is awaited
 
 def main(arguments: list[str]) -> int:
     """As lab.cli.main."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (FAKE / "calls").open("a") as file:
         file.write(json.dumps(arguments) + "\n")
     if arguments[0] == "down":

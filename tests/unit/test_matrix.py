@@ -195,10 +195,12 @@ def test_known_durations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     _passed("a", 100.0, 5, at=1.0)
     _passed("a", 7.0, 2, at=3.0)
     _passed("b", 8.0, 5, verdict="failed")
-    broken = paths.results() / "x" / "run"
-    broken.mkdir(parents=True)
-    (broken / "results.jsonl").write_text("{\n\n")
-    (broken.parent / "latest").symlink_to("run")
+    wholes = (paths.results() / "m-a" / "run-2.0" / "results.jsonl").read_bytes()
+    for number, content in enumerate([b"", b"{\n\n", b"[1]\n", b"\0", wholes[:-9], b"{}\n{}\n"]):
+        broken = paths.results() / "x" / f"run-{number}"
+        broken.mkdir(parents=True)
+        (broken / "results.jsonl").write_bytes(content)
+    (broken.parent / "latest").symlink_to("run-0")
     found = schedule.with_known_durations(cells)
     assert [one.seconds for one in found] == [111.0, 60.0, 60.0]
 
@@ -308,10 +310,10 @@ def test_room_for_machines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     limit = tmp_path / "limit"
     limit.write_text("128\n")
     monkeypatch.setattr(podman, "INOTIFY", limit)
-    there = [("a", "running"), ("a", "exited"), ("b", "running")]
-    monkeypatch.setattr(
-        podman, "_containers", lambda: [{"Labels": {"lab": n}, "State": s} for n, s in there]
-    )
+    there = [{"lab": "a"}, {"lab": "a"}, {"lab": "b"}, {"lab": "c", "slim": "yes"}]
+    states = ["running", "exited", "running", "running"]
+    found = [{"Labels": labels, "State": s} for labels, s in zip(there, states, strict=True)]
+    monkeypatch.setattr(podman, "_containers", lambda: found)
     assert podman.room({"a"}) == (11, 1)
     assert podman.room() == (9, 3)
     podman.check_room(9)
@@ -458,6 +460,17 @@ def test_errors(fake: Path, what: dict[str, Any], problem: str) -> None:
     assert everything() == []
 
 
+def test_sections_that_were_not_reached_are_no_success(fake: Path) -> None:
+    """Where `lab up` began and broke off, its JUnit file alone would have nothing red in it."""
+    do(fake, "a", sections={"A.1": "skipped"}, exit=3, say="no room")
+    found, _ = run(fake, cell("a"))
+    assert (found["a"].verdict, found["a"].problem) == ("error", "no room")
+    files = sorted((fake / "out/junit").iterdir())
+    assert [file.name for file in files] == ["m-a-debian-12.lab.xml", "m-a-debian-12.xml"]
+    (error,) = ET.parse(files[0]).getroot().findall(".//error")
+    assert error.get("message") == "no room"
+
+
 def test_results_of_an_earlier_run_are_not_taken_for_this_one(fake: Path) -> None:
     assert run(fake, cell("a"))[1] == 0
     do(fake, "a", nothing=True, exit=3, say="no room")
@@ -573,6 +586,7 @@ def test_interrupted(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [call[0] for call in calls(fake)].count("down") == 2
     assert "interrupted" in Path(found["a"].log).read_text()
     assert (fake / "out/junit/m-a-debian-12.xml").exists()
+    assert found["a"].problem == ""
     assert signal.getsignal(signal.SIGINT) is not None
 
 
