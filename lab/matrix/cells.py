@@ -14,6 +14,7 @@ from lab.errors import BadInput
 from lab.model import Scenario
 
 MACHINE = 150  # MiB of a system container with a whole cluster node in it
+SLIM = 25  # MiB of a container with pacemaker-remoted alone
 HARNESS = 150  # MiB of `lab up` itself, its ssh connections and its BMCs
 EMULATOR = 150  # MiB of QEMU beside the guest's own memory
 BRING_UP = 20.0  # seconds
@@ -97,8 +98,10 @@ def needs(scenario: Scenario, *, emulated: bool) -> Needs:
     """What a lab of a scenario takes. `emulated`: virtual machines do without KVM."""
     inner = [guest for guest in scenario.guests.values() if guest.kind == "container"]
     virtual = [guest for guest in scenario.guests.values() if guest.kind == "vm"]
-    machines = len(scenario.nodes) + len(inner)
-    memory = HARNESS + MACHINE * machines + sum(guest.memory + EMULATOR for guest in virtual)
+    slim = sum(node.slim for node in scenario.nodes.values())
+    machines = len(scenario.nodes) - slim + len(inner)
+    memory = HARNESS + MACHINE * machines + SLIM * slim
+    memory += sum(guest.memory + EMULATOR for guest in virtual)
     return Needs(machines, memory, 0.5 + (0.5 if emulated else 0.25) * len(virtual))
 
 

@@ -23,7 +23,7 @@ import yaml
 from lab import paths, platforms, scenario
 from lab.errors import CannotRun
 from lab.lab import everything
-from lab.providers import podman
+from lab.providers import controllers, podman
 
 LAB = [sys.executable, "-m", "lab.cli"]
 LONG = 900.0  # seconds: more than any command of these tests may take
@@ -171,6 +171,7 @@ def traces(name: str) -> list[str]:
         if re.search(rf"\blab-{name}-|/labs/{name}/|/net/{name}\.|bmc_daemon {name}\b", command):
             found.append(f"process {process.name}: {command}")
     found += [f"cgroup {path}" for path in _orphaned_cgroups()]
+    found += [f"cgroup {path}" for path in controllers.found(f"lab.{name}.*")]
     for folder, folders, files in os.walk("/run/lab"):  # passes over what goes meanwhile
         for path in (Path(folder, one) for one in (*folders, *files)):
             if name in path.parts or path.name.startswith(f"{name}."):
