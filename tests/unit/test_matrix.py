@@ -131,6 +131,13 @@ def test_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     other = plan.needs(guests.model_copy(update={"guests": {"guest1": container}}), emulated=True)
     assert other.machines == 2
     assert other.memory < one.memory
+    scale = scenario.load(scenario.find("scale"))
+    slim = [name for name, machine in scale.nodes.items() if machine.slim]
+    many = plan.needs(scale, emulated=True)
+    assert many.machines == len(scale.nodes) - len(slim) < len(scale.nodes)
+    assert many.memory > plan.needs(
+        scale.model_copy(update={"nodes": {"node1": scale.nodes["node1"]}}), emulated=True
+    ).memory + 20 * len(slim)
     three = plan.needs(scenario.load(scenario.find("remote-walkthrough")), emulated=True)
     assert three.machines == 3
     monkeypatch.setattr(kvm, "missing", lambda: "")
