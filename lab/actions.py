@@ -28,9 +28,11 @@ def reboot(context: Context, node: Node) -> str:
     return f"rebooted {node}"
 
 
-@action("create virtual machine {guest}")
+@action("create {guest}")
 def create_guest(context: Context, guest: Node) -> str:
-    """Make a virtual machine with the name and static address that the scenario gives it."""
+    """Make a virtual machine or a container (the guest's `kind`), with the name and the static
+    address that the scenario gives it.
+    """
     return f"created and started {guest}, {context.lab.create_guest(guest)}"
 
 
@@ -43,7 +45,7 @@ def await_login(context: Context, node: Node, within: int = 240) -> str:
 
 @action("shut {guest} down")
 def shut_down_guest(context: Context, guest: Node, within: int = 120) -> str:
-    """Shut a virtual machine down by its power button."""
+    """Shut a guest down by its power button, or what is one to a container."""
     context.machine(guest).close()
     context.lab.guests_of(guest).shut_down(guest, within)
     return f"shut {guest} down"
@@ -56,15 +58,16 @@ def run(
     command: str,
     secret: Secret | None = None,
     exits: list[int] | None = None,
+    within: int = 120,
 ) -> str:
     """Run a command that the book does not print: it names a tool, or shows a state to be in.
 
     Its result counts as a command of this part for checks such as `answers`. `secret`: name of
     the one that it reads from its standard input. `exits`: other exit statuses than 0 that are
-    as they should be.
+    as they should be. `within`: seconds that it may take.
     """
     stdin = context.lab.access.secret(secret) + "\n" if secret else None
-    done = context.machine(node).run(command, within=120, stdin=stdin)
+    done = context.machine(node).run(command, within=within, stdin=stdin)
     context.done.append((done,))
     if done.exit not in (exits or [0]):
         raise CommandFailed(
@@ -114,13 +117,11 @@ def measure(context: Context, nodes: list[Node], node: Node) -> str:
     return f"measured {named(nodes)}: {point.text}"
 
 
-@action("install {debian} on {nodes}")
-def install(context: Context, nodes: list[Node], debian: list[str], redhat: list[str]) -> str:
-    """Install packages that the book does not name, each family's own."""
-    family = context.lab.platform.family
-    packages = shlex.join(debian if family == "debian" else redhat)
-    tool = "apt-get" if family == "debian" else "yum"
-    line = f"{tool} install -y {packages}"
+@action("install {packages} on {nodes}")
+def install(context: Context, nodes: list[Node], packages: list[str]) -> str:
+    """Install packages that the book does not name, with the platform's own tool."""
+    tool = "apt-get" if context.lab.platform.family == "debian" else "yum"
+    line = f"{tool} install -y {shlex.join(packages)}"
     done = on_each(context.lab, nodes, lambda m: m.run(line, within=300, check=True))
     context.done.append(tuple(done.values()))
-    return f"installed {packages} on {', '.join(nodes)}"
+    return f"installed {', '.join(packages)} on {', '.join(nodes)}"

@@ -236,7 +236,8 @@ class StepEnded(Event):
     all the rest. `verbatim`/`adapted`: how many of the book's commands were typed as
     printed, and how many otherwise; `added`: commands that the platform needs beside them.
     `problem`: the first thing that failed, or for a skipped section why it was. `origin`: the
-    scenario that the section is borrowed from, if it is.
+    scenario that the section is borrowed from, if it is. `plan`: the key of what was run
+    (lab.plan.key), '' for a skipped section.
     """
 
     section: str
@@ -249,6 +250,7 @@ class StepEnded(Event):
     added: int = 0
     problem: str = ""
     origin: str = ""
+    plan: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import access, bmc, images, lock, paths, platforms, providers, status
 from lab.errors import BadInput, CannotRun, LabError, Unreachable
+from lab.fields import GuestKind
 from lab.fleet import named
 from lab.model import Guest, Platform, Scenario
 from lab.providers import Order, Provider
@@ -66,7 +67,7 @@ class Lab:
         self.access = access.Access(self.folder)
         self.asked = ""  # the cluster node that told the cluster's state last
         self._machines: dict[str, Machine] = {}
-        self._guests: dict[str, Guests] = {}
+        self._guests: dict[tuple[str, GuestKind], Guests] = {}
 
     @cached_property
     def scenario(self) -> Scenario:
@@ -150,22 +151,26 @@ class Lab:
             self._machines[node] = Machine(node, self.access.ssh_config, self.access.known_hosts)
         return self._machines[node]
 
-    def guests(self, host: str) -> Guests:
-        """The virtual machines on a host."""
-        from lab.guests import Guests  # needs libvirt's library
+    def guests(self, host: str, kind: GuestKind = "vm") -> Guests:
+        """The guests of that kind on a host."""
+        # These need libvirt's library.
+        from lab.lxc import Containers
+        from lab.vms import VirtualMachines
 
-        if host not in self._guests:
-            self._guests[host] = Guests(self.machine(host), self.folder / "ssh")
-        return self._guests[host]
+        if (host, kind) not in self._guests:
+            of_kind = Containers if kind == "container" else VirtualMachines
+            self._guests[host, kind] = of_kind(self.machine(host), self.folder / "ssh")
+        return self._guests[host, kind]
 
     def guests_of(self, guest: str) -> Guests:
-        """The virtual machines on the host that this guest belongs to."""
-        return self.guests(self.scenario.guests[guest].host)
+        """The guests of its kind on the host that this guest belongs to."""
+        found = self.scenario.guests[guest]
+        return self.guests(found.host, found.kind)
 
     def create_guest(self, name: str) -> str:
         """Make a guest as the scenario describes it; what it runs on, in words."""
         guest: Guest = self.scenario.guests[name]
-        return self.guests(guest.host).create(name, guest, self.access.seed(self.scenario, name))
+        return self.guests_of(name).create(name, guest, self.access.seed(self.scenario, name))
 
     def address(self, node: str) -> str:
         """A node's address on the lab's network."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validat
 from lab.fields import (
     Address,
     Family,
+    GuestKind,
     GuestRole,
     MiB,
     NodeName,
@@ -109,7 +110,7 @@ class Guest(Frozen):
 
     host: NodeName
     address: Address
-    kind: Literal["vm", "container"] = "vm"
+    kind: GuestKind = "vm"
     role: GuestRole = "guest"
     memory: MiB = 512
     cpus: int = 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -26,7 +27,7 @@ def command(platform: Platform) -> str:
     return COMMAND if holds("pacemaker >= 2.0.3", platform) else OLD_COMMAND
 
 
-Kind = Literal["member", "guest", "remote"]
+Kind = Literal["member", "guest", "remote", "replica"]
 
 
 class NoStatus(LabError):
@@ -39,7 +40,9 @@ class Unreadable(NoStatus):
 
 @dataclass(frozen=True)
 class NodeStatus:
-    """A node as the cluster sees it. For a guest node, `guest_of` is its resource's id."""
+    """A node as the cluster sees it. For a guest node and for a bundle's replica, `guest_of` is the
+    id of the resource that it lives in: the virtual machine, the container.
+    """
 
     name: str
     kind: Kind
@@ -77,6 +80,17 @@ class ResourceStatus:
         """Role and place in words: `Started guest1`."""
         marks = " (failed)" if self.failed else ""
         return f"{self.role} {' '.join(self.nodes)}".strip() + marks
+
+
+@dataclass(frozen=True)
+class ReplicaStatus:
+    """A replica of a bundle: its container, the connection to pacemaker_remote in it, and the
+    primitive in it; the last two are None in a bundle without a primitive.
+    """
+
+    container: ResourceStatus
+    connection: ResourceStatus | None = None
+    primitive: ResourceStatus | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +136,7 @@ class ClusterStatus:
     resources_configured: int = 0
     nodes: dict[str, NodeStatus] = field(default_factory=dict)
     resources: dict[str, ResourceStatus] = field(default_factory=dict)
+    bundles: dict[str, tuple[ReplicaStatus, ...]] = field(default_factory=dict)
     failed: tuple[FailedAction, ...] = ()
 
     def changes_since(self, before: ClusterStatus) -> list[str]:
@@ -177,14 +192,17 @@ def parse(text: str) -> ClusterStatus:
     summary = _Element(root.find("summary"))
     dc = _Element(root.find("summary/current_dc"))
     options = _Element(root.find("summary/cluster_options"))
+    bundles = {one.get("id", ""): _replicas(one) for one in root.findall("resources/bundle")}
+    connections = {r.connection.id for each in bundles.values() for r in each if r.connection}
     return ClusterStatus(
         dc=dc.text("name") if dc.flag("present") else "",
         quorum=dc.flag("with_quorum"),
         fencing=options.flag("stonith-enabled"),
         nodes_configured=summary.child("nodes_configured").number("number"),
         resources_configured=summary.child("resources_configured").number("number"),
-        nodes={n.name: n for n in map(_node, root.findall("nodes/node"))},
-        resources=_by_id(_resources(root)),
+        nodes={n.name: n for n in (_node(e, connections) for e in root.findall("nodes/node"))},
+        resources=_by_id(_resources(root.find("resources"))),
+        bundles=bundles,
         failed=tuple(_failed(f) for f in root.findall("failures/failure")),
     )
 
@@ -209,12 +227,14 @@ class _Element:
         return int(value) if value.isdigit() else 0
 
 
-def _node(element: ET.Element) -> NodeStatus:
+def _node(element: ET.Element, replicas: Container[str]) -> NodeStatus:
+    """A node; that of a replica has the name of the connection to it."""
     node = _Element(element)
     guest_of = node.text("id_as_resource")
     kind: Kind = "member"
     if node.text("type") == "remote":
         kind = "guest" if guest_of else "remote"
+        kind = "replica" if node.text("name") in replicas else kind
     return NodeStatus(
         name=node.text("name"),
         kind=kind,
@@ -228,10 +248,23 @@ def _node(element: ET.Element) -> NodeStatus:
     )
 
 
-def _resources(root: ET.Element) -> list[ResourceStatus]:
+def _replicas(bundle: ET.Element) -> tuple[ReplicaStatus, ...]:
+    """A bundle's replicas; Pacemaker names what it makes for one after the bundle."""
+    name, found = bundle.get("id", ""), []
+    for element in bundle.findall("replica"):
+        number = element.get("id", "")
+        one = {r.id: r for r in _resources(element)}
+        container = one.pop(f"{name}-{bundle.get('type')}-{number}", None)
+        connection = one.pop(f"{name}-{number}", None)
+        inner = [r for r in one.values() if not r.id.startswith(f"{name}-ip-")]
+        if container:
+            found.append(ReplicaStatus(container, connection, inner[0] if inner else None))
+    return tuple(found)
+
+
+def _resources(top: ET.Element | None) -> list[ResourceStatus]:
     """Every primitive: alone, in a group, a clone or a bundle's replica."""
     found = []
-    top = root.find("resources")
     for element in top.iter("resource") if top is not None else ():
         one = _Element(element)
         found.append(

@@ -4,6 +4,7 @@ What a lab `L` with a machine `N` has here:
 
     container  lab-L-N, labelled lab=L                    its machine
     folder     /run/lab/labs/L/N, in the machine /run/lab   its seed and its ssh socket
+    cgroups    lab.L.N                                    where v1 is needed: see controllers
     namespaces /run/lab/net/L, /run/lab/net/L.N            its switch and its cable
 """
 
@@ -22,7 +23,7 @@ from lab.deadline import Deadline, wait_for
 from lab.errors import CannotRun, CommandFailed, CommandTimeout, LabError
 from lab.images import Images
 from lab.paths import RUN
-from lab.providers import Order, Wire, cgroups, network, slim
+from lab.providers import Order, Wire, cgroups, controllers, network, slim
 
 FOLDER = RUN / "labs"
 INOTIFY_KEY = "fs.inotify.max_user_instances"
@@ -81,14 +82,23 @@ class Podman:
             "--volume",
             f"{order.images.packages}:/srv/packages:ro",
         ]
+        groups: list[Path] = []
         if machine.hypervisor:
             mounts += ["--volume", f"{order.images.folder}:/srv/images:ro"]
+            # A volume is no overlay file system, so that podman there can stack its own on it.
+            mounts += ["--volume", "/var/lib/containers"]
+            groups = controllers.create(_groups(order.lab, node))
+            may_mount = "".join(f"{name}\n" for name in controllers.hierarchies())
+            (FOLDER / order.lab / node / "controllers").write_text(may_mount)
         wire = [f"--network=ns:{network.namespace(order.lab, node)}"]
         # Of hundreds that are made at once podman 4.3 now and then fails with one ("name is already
         # in use", by itself): that one is made once more.
         for last in (False, True):
             try:
-                _podman([*run, *labels, *kind, *_limits(), *wire, *mounts, image, init])
+                _podman(
+                    [*run, *labels, *kind, *_limits(), *wire, *mounts, image, init],
+                    prefix=controllers.within(groups),
+                )
                 if machine.slim:
                     slim.seed(_pid(order.lab, node), network.namespace(order.lab, node))
                 return
@@ -103,6 +113,7 @@ class Podman:
             cgroups.enter()  # containers outlive the namespace when this machine is rebooted
         with lock.hold(LOCK, "podman", within=120, shared=True):  # a large lab takes minutes
             _remove(_containers(lab))
+            controllers.remove(controllers.found(_groups(lab)))
             network.remove(lab)
             shutil.rmtree(FOLDER / lab, ignore_errors=True)
             if left := self.leftovers(lab):
@@ -121,6 +132,7 @@ class Podman:
     def leftovers(self, lab: str) -> list[str]:
         found = [f"container {entry['Names'][0]}" for entry in _containers(lab)]
         found += [f"network namespace {path}" for path in network.found(lab)]
+        found += [f"cgroup {path}" for path in controllers.found(_groups(lab))]
         if (FOLDER / lab).exists():
             found.append(f"folder {FOLDER / lab}")
         return found
@@ -134,7 +146,8 @@ class Podman:
                 f"the network of lab {lab} is gone: this machine was rebooted since",
                 hint=f"lab down {lab}, then lab up",
             )
-        _podman(["start", _name(lab, node)])
+        groups = controllers.found(_groups(lab, node))
+        _podman(["start", _name(lab, node)], prefix=controllers.within(groups))
 
     def power_off(self, lab: str, node: str) -> None:
         _podman(["kill", "--signal=KILL", _name(lab, node)], check=False)
@@ -202,8 +215,19 @@ def _name(lab: str, node: str) -> str:
     return f"lab-{lab}-{node}"
 
 
-def _podman(arguments: Sequence[str], *, within: float = 60, check: bool = True) -> str:
-    done = command.run([*cgroups.prefix(), "podman", *arguments], within=within, check=check)
+def _groups(lab: str, node: str = "*") -> str:
+    return f"lab.{lab}.{node}"  # neither name can have a dot
+
+
+def _podman(
+    arguments: Sequence[str],
+    *,
+    within: float = 60,
+    check: bool = True,
+    prefix: Sequence[str] = (),
+) -> str:
+    argv = [*prefix, *cgroups.prefix(), "podman", *arguments]
+    done = command.run(argv, within=within, check=check)
     return done.stdout if done.returncode == 0 else ""
 
 

@@ -29,13 +29,23 @@ from lab.checks import Seen
 from lab.checks.network import _PROBE
 from lab.context import Context
 from lab.errors import CommandFailed, LabError, Unreachable
+from lab.guests import Guests
 from lab.lab import Lab
+from lab.lxc import Containers
 from lab.machine import Machine, Result, _Backend
 from lab.model import Scenario
 from lab.observer import Observer
 from lab.recovery import History
 from lab.scenario import load
-from lab.status import ClusterStatus, FailedAction, NodeStatus, NoStatus, ResourceStatus
+from lab.status import (
+    ClusterStatus,
+    FailedAction,
+    NodeStatus,
+    NoStatus,
+    ReplicaStatus,
+    ResourceStatus,
+)
+from lab.vms import VirtualMachines
 
 HOST, GUEST = "example-host", "guest1"
 ITSELF = "192.168.122.103"  # the remote node's address
@@ -134,11 +144,20 @@ def answered(command: str, answer: Answer, check: bool = False) -> Result:
 
 @dataclass
 class Virtual:
-    """libvirt and QEMU on a host."""
+    """libvirt and the guests' processes on a host."""
 
     states: dict[str, str] = field(default_factory=dict)
     processes: dict[str, str] = field(default_factory=dict)
     answer: str | Exception = "9.0.0"
+    kind: type[Guests] = VirtualMachines
+
+    @property
+    def process_is(self) -> str:
+        return self.kind.process_is
+
+    @property
+    def boot_is(self) -> str:
+        return self.kind.boot_is
 
     def version(self) -> str:
         if isinstance(self.answer, Exception):
@@ -195,8 +214,10 @@ class World:
     def machine(self, node: str) -> Any:
         return self.machines[node]
 
-    def guests(self, host: str) -> Virtual:
+    def guests(self, host: str, kind: str = "vm") -> Virtual:
         assert host == HOST
+        if (kind == "container") != (self.virtual.kind is Containers):
+            raise CommandFailed(f"no connection driver for {kind}")
         return self.virtual
 
     def guests_of(self, guest: str) -> Virtual:
@@ -284,6 +305,36 @@ NOT_RUNNING = World(cluster=NoStatus("no cluster status: not connected"))
 
 def recorded(name: str) -> World:
     return World(cluster=status.parse((DATA / f"crm_mon-{name}.xml").read_text()))
+
+
+def bundled(
+    *,
+    inside: Answer = "Dummy-FAKE2:0.state ",
+    outside: str = "",
+    process: Answer = "c2 900 then\n",
+    node: NodeStatus | None = None,
+    **first: Any,
+) -> World:
+    """The bundle web with two replicas; the first one, and its container, as it is said here."""
+    world = recorded("2.1.5-bundle")
+    seen = world.cluster
+    assert isinstance(seen, ClusterStatus)
+    one, two = seen.bundles["web"]
+    nodes = seen.nodes | ({"web-0": node} if node else {})
+    world.cluster = replace(seen, nodes=nodes, bundles={"web": (replace(one, **first), two)})
+    answers: dict[str, Answer] = {
+        "podman exec web-podman-0 find .*": inside,
+        "podman exec web-podman-1 find .*": "Dummy-FAKE2:1.state ",
+        r"podman inspect --format '\{\{.*\}\}' web-podman-0": process,
+        "find /run .*": outside,
+    }
+    world.machines = {HOST: Facts(runs=answers), GUEST: Facts(runs={"find /run .*": ""})}
+    return world
+
+
+REPLICA = NodeStatus("web-0", "replica", True, guest_of="web-podman-0")
+CONTAINER = replace(resource("web-podman-0", HOST), agent="ocf:heartbeat:podman")
+WITHOUT_BUNDLES = recorded("2.1.5-started")
 
 
 def dummies(world: World, **holders: str) -> World:
@@ -453,6 +504,14 @@ def unit(load: str, active: str, enabled: str, exit_status: int = 0) -> World:
 def restarted(process: str, boot: str) -> World:
     world = runs(GUEST, "cat /proc/sys/kernel/random/boot_id", f"{boot}\n")
     world.virtual.processes = {GUEST: process}
+    return world
+
+
+def new_container(process: str, boot: str) -> World:
+    """Its boot_id is that of the host's kernel: only its PID 1 tells."""
+    world = restarted(process, "")
+    world.machines[GUEST].runs = {"cut -d' ' -f22 /proc/1/stat": f"{boot}\n"}
+    world.virtual.kind = Containers
     return world
 
 
@@ -915,11 +974,18 @@ CASES = [
         lasting((30, "Stopped"), (20, "Starting"), (2, "Starting")),
         [
             (lasting((5, "Starting")), "Starting for 5 s"),
-            (lasting((20, "Starting"), (10, "Stopped"), (5, "Starting")), "Starting for 5 s"),
-            (lasting((20, "Starting"), (5, "Stopped")), "Stopped"),
-            (lasting((20, "Starting"), (5, "")), "absent"),
+            (lasting((15, "Starting"), (10, "Stopped"), (4, "Starting")), "Starting for 5 s"),
+            (lasting((10, "Starting"), (5, "Stopped")), "Starting for 5 s"),
+            (lasting((20, "Stopped")), "Stopped"),
+            (lasting((20, "")), "absent"),
             (lasting(), "no change"),
         ],
+    ),
+    Case(
+        "role_lasts",
+        {"resource": "FAKE1", "role": "Stopped", "seconds": 8},
+        lasting((30, "Stopped"), (20, "Starting"), (10, "Started")),  # over when it was looked for
+        [(lasting((30, "Starting"), (20, "Stopped"), (15, "")), "Stopped for 5 s")],
     ),
     Case(
         "dummy_not_restarted",
@@ -1100,6 +1166,12 @@ CASES = [
         [(World(virtual=Virtual(answer=CommandFailed("libvirtd: refused"))), "refused")],
     ),
     Case(
+        "libvirt_answers",
+        {"host": HOST, "kind": "container"},
+        World(virtual=Virtual(kind=Containers)),
+        [(World(), "no connection driver")],
+    ),
+    Case(
         "domain_state",
         {"guest": GUEST, "state": "running"},
         World(virtual=Virtual({GUEST: "running"})),
@@ -1119,6 +1191,74 @@ CASES = [
             (restarted("9 900", ""), "the same boot"),
         ],
         earlier=restarted("7 100", "b1"),
+    ),
+    Case(
+        "guest_restarted",
+        {"guest": GUEST},
+        new_container("9 900", "91000"),
+        [
+            (new_container("7 100", "91000"), "the same libvirt_lxc process"),
+            (new_container("", "91000"), "no libvirt_lxc process"),
+            (new_container("9 900", "80000"), "the same boot"),
+        ],
+        earlier=new_container("7 100", "80000"),
+    ),
+    Case(
+        "bundle_up",
+        {"bundle": "web", "replicas": 2},
+        bundled(),
+        [
+            (WITHOUT_BUNDLES, "no such bundle"),
+            (bundled(container=resource("web-podman-0")), "web-podman-0 Stopped"),
+            (bundled(container=replace(CONTAINER, failed=True)), "(failed)"),
+            (bundled(container=replace(CONTAINER, nodes=(HOST, GUEST))), f"{HOST} {GUEST}"),
+            (bundled(connection=resource("web-0")), "web-0 online"),
+            (bundled(primitive=resource("FAKE2:0")), "FAKE2:0 Stopped"),
+            (bundled(primitive=resource("FAKE2:0", "web-1")), "FAKE2:0 Started web-1"),
+            (bundled(node=replace(REPLICA, online=False)), "web-0 offline"),
+            (bundled(node=replace(REPLICA, standby=True)), "web-0 online standby"),
+            (bundled(node=replace(REPLICA, kind="guest")), "web-0 online"),
+        ],
+    ),
+    Case(
+        "bundle_up",
+        {"bundle": "web", "replicas": 2},
+        bundled(connection=None, primitive=None),
+        [(bundled(connection=None, container=replace(CONTAINER, role="Starting")), "Starting")],
+    ),
+    Case(
+        "bundle_up",
+        {"bundle": "web", "replicas": 3},
+        World(cluster=ClusterStatus(bundles={"web": (ReplicaStatus(CONTAINER),) * 3})),
+        [(bundled(), "web-podman-1")],
+    ),
+    Case(
+        "replicas_real",
+        {"bundle": "web"},
+        bundled(),
+        [
+            (WITHOUT_BUNDLES, "no replica"),
+            (bundled(inside=""), "web-podman-0: nothing"),
+            (bundled(inside="Dummy-FAKE2:1.state "), "web-podman-0: Dummy-FAKE2:1"),
+            (bundled(inside="Dummy-FAKE2:0.state Dummy-FAKE2:1.state "), "FAKE2:0.state Dummy"),
+            (bundled(inside=(125, "no such container")), "no such container"),
+            (bundled(outside="/run/Dummy-FAKE2:0.state\n"), f"FAKE2:0 runs on {HOST}"),
+            (bundled(container=resource("web-podman-0")), "it is nowhere"),
+            (bundled(primitive=None), "there is nothing in web-podman-0"),
+        ],
+    ),
+    Case(
+        "replica_restarted",
+        {"bundle": "web", "replica": 0},
+        bundled(),
+        [
+            (bundled(process="c1 700 now\n"), "the same one"),
+            (bundled(process="\n"), "it does not run"),
+            (bundled(process=(125, "no such container")), "it does not run"),
+            (bundled(container=resource("web-podman-0")), "it does not run"),
+            (WITHOUT_BUNDLES, "it does not run"),
+        ],
+        earlier=bundled(process="c1 700 now\n"),
     ),
     Case(
         "package_installed",
@@ -1570,6 +1710,13 @@ def test_what_was_typed_on_several_nodes_is_looked_at_on_each(check: str) -> Non
 
 def case_of(check: str) -> Case:
     return next(case for case in CASES if case.check == check)
+
+
+def test_a_replica_that_did_not_run_was_not_restarted() -> None:
+    case = case_of("replica_restarted")
+    seen = case.look(case.true, earlier=bundled(process="\n"))
+    assert not seen.ok
+    assert "did not run before" in seen.text
 
 
 def test_reboot_of_a_machine_that_had_no_power_is_none() -> None:

@@ -38,8 +38,8 @@ from lab.events import (
 )
 from lab.lab import Lab, Record
 from lab.machine import Result
-from lab.model import Announcement, Departure
-from lab.plan import PlannedCommand, PlannedPart, PlannedStep, Use
+from lab.model import Announcement, Departure, Platform
+from lab.plan import PlannedCommand, PlannedPart, PlannedStep, Use, key
 from lab.reporter import Reporter
 from lab.runner import Runner
 from lab.status import ClusterStatus, NodeStatus, NoStatus, ResourceStatus
@@ -106,6 +106,7 @@ class FakeLab:
     def scenario(self) -> FakeLab:
         return self
 
+    platform = Platform(name="none", title="", family="debian", suite="", versions={}, packages={})
     cluster_nodes = (HOST,)
     names = (HOST,)
     name = "a-lab"
@@ -390,6 +391,13 @@ def test_counts(stage: Stage) -> None:
     )
     ended = stage.run(PlannedPart(2, (), commands, (), (), 1.0))
     assert (ended.verbatim, ended.adapted, ended.added) == (1, 1, 1)
+
+
+def test_a_section_says_which_plan_it_was_run_by(stage: Stage) -> None:
+    stage.answers(one="", two="")
+    first, again, other = (stage.run(part(command(text))).plan for text in ("one", "one", "two"))
+    assert first == again == key(section("1.1", part(command("one"))), stage.lab.platform)
+    assert first != other
 
 
 # -- secrets --------------------------------------------------------------------------------
