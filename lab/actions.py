@@ -37,7 +37,7 @@ def create_guest(context: Context, guest: Node) -> str:
 
 
 @action("log in to {node}")
-def await_login(context: Context, node: Node, within: int = 240) -> str:
+def await_login(context: Context, node: Node, within: int = 480) -> str:
     """Wait until a machine that is starting can be logged in to."""
     context.machine(node).await_login(within)
     return f"{node} can be logged in to"

@@ -67,8 +67,7 @@ class Auditor:
         ]
 
     def _look(self, announce: Announcement, *, expects_cluster: bool) -> Scene:
-        running = self._lab.provider.running(self._lab.name)
-        on = [node for node in self._lab.scenario.nodes if running.get(node)]
+        on = self._lab.with_power()
         return Scene(
             surveys=self._surveyor.look(on),
             machines_on=frozenset(on),

@@ -95,6 +95,13 @@ class Guests(ABC):
         if last != "shut off":
             raise CommandFailed(f"{name} did not shut down within {within:.0f} s; it is {last}")
 
+    def domain(self, name: str) -> libvirt.virDomain:
+        """libvirt's handle of a guest that is defined. Raises LabError if there is none."""
+        found = self._domain(name)
+        if found is None:
+            raise LabError(f"there is no virtual machine {name} on {self._host.name}")
+        return found
+
     def close(self) -> None:
         """Drop the connection to libvirtd."""
         if self._connection is not None:

@@ -23,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import access, bmc, images, lock, paths, platforms, providers, status
+from lab import access, bmc, hypervisor, images, lock, paths, platforms, providers, status
 from lab.errors import BadInput, CannotRun, LabError, Unreachable
 from lab.fields import GuestKind
 from lab.fleet import named
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from lab.guests import Guests
     from lab.machine import Machine
 
+GUEST_BOOT = 600.0  # the same of a guest, which may be emulated
 STATUS = 10.0  # seconds for crm_mon; one that takes longer is asking daemons that hang
 BOOT = 120.0  # seconds until a machine answers after it was given power
 Say = Callable[[str], None]
@@ -177,8 +178,21 @@ class Lab:
         return self.scenario.address(node)
 
     def boot(self, node: str) -> str:
-        """Identity of a machine's current boot."""
-        return self.provider.boot(self.name, node)
+        """Identity of a node's current boot, '' without power. A guest's is its process: one that
+        is rebooted from within keeps it.
+        """
+        guest = self.scenario.guests.get(node)
+        if guest is None:
+            return self.provider.boot(self.name, node)
+        if not self.provider.running(self.name).get(guest.host):
+            return ""
+        return self.guests_of(node).process(node)
+
+    def with_power(self) -> list[str]:
+        """The machines that have power, and the guests that are nodes of their own and run."""
+        running = self.provider.running(self.name)
+        machines = [node for node in self.scenario.nodes if running.get(node)]
+        return [*machines, *(guest for guest in hypervisor.own(self) if self.boot(guest))]
 
     def reboot(self, node: str) -> None:
         """Type `reboot` on a machine, and see to it that it has power again."""
@@ -192,10 +206,16 @@ class Lab:
         machine.await_login(BOOT)
 
     def power_on(self, node: str) -> None:
-        """See to it that a node has power and can be logged in to; a guest has its own life."""
-        if node in self.scenario.nodes and not self.provider.running(self.name).get(node):
-            self.provider.power_on(self.name, node)
-        self.machine(node).await_login(BOOT)
+        """See to it that a node has power and can be logged in to.
+
+        A guest node gets its power from the cluster, and only that.
+        """
+        if node in self.scenario.nodes:
+            if not self.provider.running(self.name).get(node):
+                self.provider.power_on(self.name, node)
+        elif node in hypervisor.own(self):
+            hypervisor.power_on(self, node)
+        self.machine(node).await_login(BOOT if node in self.scenario.nodes else GUEST_BOOT)
 
     def status(self, node: str = "") -> ClusterStatus:
         """The cluster's state, as a node's crm_mon prints it.

@@ -255,11 +255,15 @@ class BorrowedStep(Step):
 
 
 class Preparation(Frozen):
-    """Sections of another scenario that come first: those named, or all `until` one."""
+    """Sections of another scenario that come first: those named, or all `until` one.
+
+    `after` is one of this scenario's own sections, where they have to wait for that one.
+    """
 
     scenario: str
     sections: list[str] = []
     until: str = ""
+    after: str = ""
 
     @model_validator(mode="after")
     def _one_choice(self) -> Preparation:

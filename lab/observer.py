@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from lab import bmc
+from lab import bmc, hypervisor
 from lab.errors import LabError
 from lab.events import ClusterChanged, PowerSwitched
 from lab.lab import Lab
@@ -32,7 +33,7 @@ class Observer:
     history: History | None = None
     _began: float = 0.0  # when the look began that `last` is from, by the monotonic clock
     _lock: threading.RLock = field(default_factory=threading.RLock)
-    _switched: int = -1  # how many of the BMCs' entries were told; -1: those before are nobody's
+    _told: Counter[str] | None = None  # switches told, of each node; those before are nobody's
 
     def status(self) -> ClusterStatus:
         """The cluster's state now. Raises NoStatus where the cluster does not run."""
@@ -100,21 +101,34 @@ class Observer:
 
     def _watch(self, ended: Callable[[float], bool], defects: list[Exception]) -> None:
         try:
-            while not ended(INTERVAL):
+            pause = INTERVAL
+            while not ended(pause):
                 if not self.last.nodes:
                     continue
+                began = time.monotonic()
                 with suppress(LabError):  # nobody answers now; what is awaited says so
                     self.status()
                 self._power()
+                # An emulated node takes seconds for an answer: it shall have time for its own.
+                pause = max(INTERVAL, time.monotonic() - began)
         except Exception as error:  # noqa: BLE001  # told by the thread that waits for this one
             defects.append(error)
-        for node in self.lab.scenario.cluster_nodes:
+        hosts = [guest.host for guest in self.lab.scenario.guests.values()]
+        for node in dict.fromkeys([*self.lab.scenario.cluster_nodes, *hosts]):
             self.lab.machine(node).drop()  # connections belong to a thread, and this one ends
 
     def _power(self) -> None:
         entries = bmc.log(self.lab)
-        told = len(entries) if self._switched < 0 else self._switched
-        for entry in entries[told:]:
+        with suppress(LabError):  # a hypervisor that does not answer now will later
+            entries += hypervisor.log(self.lab)
+        count = Counter(entry["node"] for entry in entries)
+        told = count if self._told is None else self._told
+        self._told = Counter({node: max(told[node], count[node]) for node in {*told, *count}})
+        left = told.copy()
+        for entry in entries:
+            if left[entry["node"]] > 0:
+                left[entry["node"]] -= 1
+                continue
             if entry["action"] not in ("on", "off", "reset"):
                 continue
             off = entry["action"] != "on" or entry["was"] == "off"
@@ -131,4 +145,3 @@ class Observer:
                     problem=entry["problem"],
                 )
             )
-        self._switched = len(entries)

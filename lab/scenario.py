@@ -38,7 +38,7 @@ def find(name: str) -> Path:
 
 
 def load(path: Path, remotes: int | None = None) -> Scenario:
-    """The scenario in a file, with the sections that it borrows from others before its own, and
+    """The scenario in a file, with the sections that it borrows from others in their places, and
     with its fleet expanded (see lab.fleet) to so many `remotes`.
 
     BadInput names file, line, section, key and the valid choices.
@@ -56,15 +56,23 @@ def _load(path: Path, borrowers: tuple[Path, ...], remotes: int | None = None) -
         raise BadInput(f"{document.where(place)}: {document.named(place)}{error}") from error
     for problem, place in _problems(scenario):
         raise BadInput(f"{document.where(place)}: {document.named(place)}{problem}")
-    borrowed: list[Step] = []
+    own = [step.section for step in scenario.steps]
+    borrowed: dict[str, list[Step]] = {"": [], **{section: [] for section in own}}
     for number, preparation in enumerate(scenario.prepare):
         try:
-            borrowed += _borrowed(preparation, path, (*borrowers, path.resolve()))
-            _check_borrowed(scenario, borrowed)
+            if preparation.after not in borrowed:
+                there = ", ".join(own)
+                raise ValueError(f"after: {preparation.after!r} is none of its sections: {there}")
+            found = _borrowed(preparation, path, (*borrowers, path.resolve()))
+            borrowed[preparation.after] += found
+            _check_borrowed(scenario, [step for steps in borrowed.values() for step in steps])
         except ValueError as error:
             here: Place = ("prepare", number)
             raise BadInput(f"{document.where(here)}: {document.named(here)}{error}") from error
-    return scenario.model_copy(update={"steps": [*borrowed, *scenario.steps]})
+    steps = [*borrowed[""]]
+    for step in scenario.steps:
+        steps += [step, *borrowed[step.section]]
+    return scenario.model_copy(update={"steps": steps})
 
 
 def _borrowed(wish: Preparation, path: Path, borrowers: tuple[Path, ...]) -> Iterator[Step]:

@@ -24,11 +24,11 @@ class CannotLook(LabError):
 class Scene:
     """The surveys of one look, and what is to be expected of them.
 
-    `machines_on`: machines with power. `cluster_nodes`: the machines that run the full
-    stack. `expected_nodes`: the states that the section announced for nodes that are not
-    online, in words ("offline unclean", "absent"). `announced_failures`: "RESOURCE OPERATION"
-    that may be on record. `announced_crashes`: patterns of journal lines.
-    `known_failures`, `known_cores`: what was there before the section,
+    `machines_on`: machines with power, and guests that run and are nodes of their own.
+    `cluster_nodes`: those that run the full stack. `expected_nodes`: the states that the section
+    announced for nodes that are not online, in words ("offline unclean", "absent").
+    `announced_failures`: "RESOURCE OPERATION" that may be on record. `announced_crashes`:
+    patterns of journal lines. `known_failures`, `known_cores`: what was there before the section,
     see below. `expects_cluster`: a cluster was seen, and was not stopped on purpose.
     """
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # the audits' names are needed to read a scenario, a lab is n
 
 WITHIN = 20.0  # seconds for all of a node's survey
 _EACH = 6  # seconds for each of its three slow parts, so that one that hangs is named
+_EMULATED = 3  # times as long for a guest: its processor may be an emulated one
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Surveyor:
         self._crashes: dict[str, tuple[str, ...]] = {}
 
     def look(self, machines: Iterable[str]) -> dict[str, Survey]:
-        """Survey these machines, which should have power, and the guests that are online.
+        """Survey these nodes, which should have power, and the guest nodes that are online.
 
         A guest is looked at where one of the machines' clusters says that it is online.
         """
@@ -76,7 +77,8 @@ class Surveyor:
         guests = [
             guest
             for guest in self._lab.scenario.guests
-            if any(_online(guest, survey.status) for survey in first.values())
+            if guest not in first
+            and any(_online(guest, survey.status) for survey in first.values())
         ]
         return first | on_each(self._lab, guests, self._one)
 
@@ -88,7 +90,8 @@ class Surveyor:
         token = secrets.token_hex(8)  # no output has this in it by chance
         node = machine.name
         try:
-            printed = machine.run(self._script(node, token), within=WITHIN).stdout
+            within = WITHIN * self._patience(node)
+            printed = machine.run(self._script(node, token), within=within).stdout
         except LabError as error:
             return Survey(node, problem=error.message, crashes=self._crashes.get(node, ()))
         parts = split(printed, token)
@@ -115,6 +118,9 @@ class Surveyor:
         self._crashes[node] = crashes
         return Survey(node, cores=_cores(parts), crashes=crashes, problem=problem)
 
+    def _patience(self, node: str) -> int:
+        return _EMULATED if node in self._lab.scenario.guests else 1
+
     def _script(self, node: str, token: str) -> str:
         cursor = self._cursors.get(node)
         if _slim(self._lab, node):
@@ -124,7 +130,7 @@ class Surveyor:
         since = f"--since=-{time.monotonic() - self._made + 1:.0f}s"
         return _SCRIPT.format(
             token=token,
-            each=_EACH,
+            each=_EACH * self._patience(node),
             crm_mon=status.command(self._lab.platform),
             start=f"--cursor={shlex.quote(cursor)}" if cursor else since,
             hints=shlex.quote(_HINTS),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 import xml.etree.ElementTree as ET
+from collections import Counter
 from typing import Any
 
-from lab import bmc
+from lab import bmc, hypervisor
 from lab.checks import Seen, check
 from lab.context import Context
 from lab.errors import CommandFailed
@@ -15,11 +16,14 @@ from lab.vocabulary import Node
 
 
 def _entries(context: Context, node: str) -> list[dict[str, Any]]:
+    """What was done to its power: by a machine's BMC, or by the hypervisor of a guest."""
+    if node in context.lab.scenario.guests:
+        return hypervisor.log(context.lab, node)
     return [entry for entry in bmc.log(context.lab) if entry.get("node") == node]
 
 
 def _switched(context: Context, node: str, since: int) -> list[tuple[str, str, str]]:
-    """What the machine's BMC did to its power: action, the power before, and for whom."""
+    """What was done to its power: action, the power before, and for whom, where that is known."""
     names = {context.lab.address(name): name for name in context.lab.scenario.names}
     return [
         (entry["action"], entry["was"], names.get(entry["from"], entry["from"]))
@@ -28,62 +32,94 @@ def _switched(context: Context, node: str, since: int) -> list[tuple[str, str, s
     ]
 
 
-def _told(done: list[tuple[str, str, str]]) -> str:
-    said = [f"{deed} (was {was}) for {who}" for deed, was, who in done]
-    return ", ".join(said) or "its BMC did nothing"
+def _told(context: Context, node: str, done: list[tuple[str, str, str]]) -> str:
+    said = [f"{deed} (was {was})" + (f" for {who}" if who else "") for deed, was, who in done]
+    holder = "hypervisor" if node in context.lab.scenario.guests else "BMC"
+    return ", ".join(said) or f"its {holder} did nothing"
+
+
+def _before_fencing(context: Context, node: str, **_: object) -> tuple[int, list[str]]:
+    # A BMC knows for whom it acts. A hypervisor does not: that is the cluster's word then.
+    guest = node in context.lab.scenario.guests
+    return len(_entries(context, node)), _fencings(context, node, "success") if guest else []
 
 
 @check(
-    lambda node, by: f"{node} was fenced" + (f" by {by}" if by else ""),
-    remember=lambda c, node, **_: len(_entries(c, node)),
+    lambda node, by: f"{node} was fenced" + (f" by {by}" if by else ""), remember=_before_fencing
 )
-def fenced(context: Context, node: Node, by: Node | None = None, *, before: int) -> Seen:
+def fenced(
+    context: Context, node: Node, by: Node | None = None, *, before: tuple[int, list[str]]
+) -> Seen:
     """Its BMC took its power away, or found it without, and then gave it power, since the
     section's commands; for a cluster node, or for that very one.
+
+    A guest's BMC is its hypervisor: libvirtd's log has that its process was destroyed, or had
+    ended, and another was started; and the cluster's fencing history has by which node.
     """
-    done = _switched(context, node, before)
+    entries, fencings = before
+    done = _switched(context, node, entries)
     off = whole = False
     for deed, was, _ in done:
         off = off or deed == "off" or was == "off"
         whole = whole or deed == "reset" or (deed == "on" and off)
     able = [by] if by else context.lab.scenario.cluster_nodes
-    return Seen(whole and all(who in able for _, _, who in done), _told(done))
+    told = _told(context, node, done)
+    asking = [who for _, _, who in done]
+    if node in context.lab.scenario.guests:
+        new = Counter(_fencings(context, node, "success")) - Counter(fencings)
+        asking = sorted(new.elements())
+        told += f"; in the cluster's history {', '.join(asking) or 'nobody'} fenced it"
+    return Seen(whole and bool(asking) and all(who in able for who in asking), told)
 
 
 @check("{node} was not fenced", remember=lambda c, node: len(_entries(c, node)))
 def not_fenced(context: Context, node: Node, *, before: int) -> Seen:
-    """Its BMC did nothing to its power since the section's commands."""
+    """Its BMC, or hypervisor, did nothing to its power since the section's commands."""
     done = _switched(context, node, before)
-    return Seen(not done, _told(done))
+    return Seen(not done, _told(context, node, done))
 
 
-@check("the BMC of {node} refused a login", remember=lambda c, node: len(_entries(c, node)))
+def _refusals(context: Context, node: str) -> list[str]:
+    if node in context.lab.scenario.guests:
+        return hypervisor.refused_logins(context.lab, node)
+    refused = (e for e in _entries(context, node) if e["action"] == "refused login")
+    return [entry["problem"] for entry in refused]
+
+
+@check("a login to fence {node} was refused", remember=lambda c, node: len(_refusals(c, node)))
 def login_refused(context: Context, node: Node, *, before: int) -> Seen:
-    """Somebody came with a wrong user or password since the section's commands."""
-    found = [e for e in _entries(context, node)[before:] if e["action"] == "refused login"]
-    return Seen(bool(found), f"refused {len(found)}: {found[-1]['problem']}" if found else "none")
+    """Somebody came to its BMC with a wrong user or password since the section's commands; or a
+    cluster node to the host of a guest, with a key that opens nothing there.
+    """
+    found = _refusals(context, node)[before:]
+    return Seen(bool(found), f"refused {len(found)}: {found[-1]}" if found else "none")
 
 
-def _failed_fencings(context: Context, node: str) -> int:
+def _fencings(context: Context, node: str, status: str) -> list[str]:
+    """Who did the fencing actions against a node that ended so, as the cluster's history has it."""
     # Asked about one node alone it tells only of the last action that succeeded.
     done = context.asked().run("stonith_admin --history '*' --verbose --output-as=xml")
     try:
         events = list(ET.fromstring(done.stdout).iter("fence_event"))
     except ET.ParseError as error:
         raise CommandFailed(done.output.strip()[-300:] or "stonith_admin told nothing") from error
-    wanted = (node, "failed")
-    return sum((event.get("target"), event.get("status")) == wanted for event in events)
+    wanted = (node, status)
+    return [
+        event.get("delegate", "")
+        for event in events
+        if (event.get("target"), event.get("status")) == wanted
+    ]
 
 
 @check(
     "the cluster failed to fence {node} {times} times more",
-    remember=lambda c, node, **_: _failed_fencings(c, node),
+    remember=lambda c, node, **_: len(_fencings(c, node, "failed")),
 )
 def fencing_failed(context: Context, node: Node, times: int = 1, *, before: int) -> Seen:
     """Its fencing history has that many failed actions against the node more than before the
     section's commands.
     """
-    more = _failed_fencings(context, node) - before
+    more = len(_fencings(context, node, "failed")) - before
     return Seen(more >= times, f"{more} more")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from lab import hypervisor
 from lab.context import Context
 from lab.errors import BadInput
 from lab.faults import fault
@@ -21,6 +22,16 @@ def machines_only(context: Context, *nodes: str) -> None:
             raise BadInput(f"{node} is a guest; this fault is for machines: {', '.join(machines)}")
 
 
+def own_guest(context: Context, node: str) -> bool:
+    """Whether it is a guest that is a node of its own. BadInput for a guest that the cluster runs:
+    its power and cable are the cluster's.
+    """
+    if node in hypervisor.own(context.lab):
+        return True
+    machines_only(context, node)
+    return False
+
+
 def _power_on(context: Context, node: str) -> str:
     context.lab.power_on(node)
     return ""
@@ -29,8 +40,26 @@ def _power_on(context: Context, node: str) -> str:
 @fault("{node} has no power", heal=_power_on)
 def power_off(context: Context, node: Node) -> None:
     """The machine dies at once and without notice, as if the plug were pulled."""
-    machines_only(context, node)
-    context.lab.provider.power_off(context.lab.name, node)
+    if own_guest(context, node):
+        hypervisor.power_off(context.lab, node)
+    else:
+        context.lab.provider.power_off(context.lab.name, node)
+
+
+def _resume(context: Context, node: str) -> str:
+    hypervisor.resume(context.lab, node)
+    context.lab.power_on(node)
+    return ""
+
+
+@fault("virtual machine {node} stands still", heal=_resume)
+def suspend(context: Context, node: Node) -> None:
+    """All its processors stop where they are, as by a host that gives it no time; nothing of it
+    answers. Healing lets it go on, if nobody has restarted it meanwhile.
+    """
+    if not own_guest(context, node):
+        raise BadInput(f"{node} is a machine; this fault is for virtual ones on a hypervisor")
+    hypervisor.suspend(context.lab, node)
 
 
 def _right_authkey(context: Context, node: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from lab import hypervisor
 from lab.context import Context
 from lab.errors import BadInput, CannotRun, CommandFailed
 from lab.faults import fault
-from lab.faults.machine import machines_only
+from lab.faults.machine import machines_only, own_guest
 from lab.vocabulary import Node
 
 if TYPE_CHECKING:  # paramiko takes long to import
@@ -16,6 +17,9 @@ if TYPE_CHECKING:  # paramiko takes long to import
 
 
 def _plug(context: Context, node: str) -> str:
+    if node in hypervisor.own(context.lab):
+        hypervisor.cable(context.lab, node, plugged=True)
+        return "" if hypervisor.plugged(context.lab, node) else "the cable is still out"
     context.lab.provider.cable(context.lab.name, node, plugged=True)
     plugged = context.lab.provider.wiring(context.lab.name)[node].plugged
     return "" if plugged else "the cable is still out"
@@ -23,9 +27,13 @@ def _plug(context: Context, node: str) -> str:
 
 @fault("the network cable of {node} is pulled", heal=_plug)
 def cut(context: Context, node: Node) -> None:
-    """The machine's link is down, at the switch: outside the machine, and known to it."""
-    machines_only(context, node)
-    context.lab.provider.cable(context.lab.name, node, plugged=False)
+    """The machine's link is down, at the switch: outside the machine, and known to it. (Of a
+    virtual machine, at its hypervisor: it cannot be looked at then, but from there.)
+    """
+    if own_guest(context, node):
+        hypervisor.cable(context.lab, node, plugged=False)
+    else:
+        context.lab.provider.cable(context.lab.name, node, plugged=False)
 
 
 def _join(context: Context, groups: list[list[str]]) -> str:  # noqa: ARG001

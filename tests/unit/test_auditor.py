@@ -65,12 +65,10 @@ class FakeLab:
 
     def __init__(self) -> None:
         self.on = dict.fromkeys(self.nodes, True)
-        self.provider = self
         self.scenario = self
 
-    def running(self, lab: str) -> dict[str, bool]:
-        assert lab == self.name
-        return self.on
+    def with_power(self) -> list[str]:
+        return [node for node, on in self.on.items() if on]
 
 
 class Stage:

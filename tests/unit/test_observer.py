@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
-from lab import bmc, observer
+from lab import bmc, hypervisor, observer
 from lab.errors import Unreachable
 from lab.events import ClusterChanged, Event, PowerSwitched
 from lab.lab import Lab
@@ -37,6 +37,7 @@ class FakeLab:
         self.dropped: list[tuple[str, int]] = []
         self.scenario = self
         self.cluster_nodes = ["node1", "node2"]
+        self.guests: dict[str, Any] = {}
 
     def status(self) -> ClusterStatus:
         self.looks += 1
@@ -339,6 +340,28 @@ def test_a_switch_is_told_also_without_a_cluster(stage: Stage) -> None:
     with stage.observer.watching():
         stage.lab.entries = [entry("off")]
     assert [event.action for event in stage.all(PowerSwitched)] == ["off"]
+
+
+def test_a_hypervisor_that_does_not_answer_for_a_while(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it told is not told again, and what it did meanwhile is told afterwards."""
+    ours = [entry("on") | {"node": "vm1"}]
+    answers: list[Any] = [ours, Unreachable("it is gone"), [*ours, ours[0] | {"action": "off"}]]
+
+    def log(_lab: Lab) -> list[dict[str, Any]]:
+        if isinstance(answers[0], Exception):
+            raise answers[0]
+        return list(answers[0])
+
+    monkeypatch.setattr(hypervisor, "log", log)
+    with stage.observer.watching():
+        answers.pop(0)
+        looks = stage.lab.looks
+        stage.observer.status()
+        until(lambda: stage.lab.looks > looks + 2)
+        answers.pop(0)
+    assert [(e.node, e.action) for e in stage.all(PowerSwitched)] == [("vm1", "off")]
 
 
 @pytest.mark.parametrize(

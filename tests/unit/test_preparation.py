@@ -114,6 +114,13 @@ def test_what_is_borrowed_was_borrowed_there_too(write: Write, tmp_path: Path) -
     ]
 
 
+def test_sections_that_wait_for_one_of_its_own(write: Write) -> None:
+    second = '  - {section: "5.2", title: Two, where: host1, book: [echo own two]}\n'
+    path = write('{scenario: other, until: "4.2", after: "5.1"}')
+    path.write_text(path.read_text() + second)
+    assert [s.section for s in planned(path)] == ["5.1", "4.1", "4.2", "5.2"]
+
+
 @pytest.mark.parametrize(
     ("wish", "says"),
     {
@@ -121,6 +128,7 @@ def test_what_is_borrowed_was_borrowed_there_too(write: Write, tmp_path: Path) -
         '{scenario: other, until: "4.9"}': "has no section '4.9'; sections: 4.1, 4.2, 4.3",
         '{scenario: other, sections: ["4.9"]}': "has no section '4.9'; sections: 4.1, 4.2, 4.3",
         '{scenario: other, sections: ["4.1"], until: "4.1"}': "exactly one of: sections, until",
+        '{scenario: other, until: "4.1", after: "4.1"}': "'4.1' is none of its sections: 5.1",
         "{scenario: other}": "exactly one of: sections, until",
         '{scenario: other, until: "4.3"}': "section 4.3: there is no node 'host2'; nodes: host1",
         '{scenario: other, sections: ["4.1", "4.1"]}': "section 4.1 would stand here twice",
