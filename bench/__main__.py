@@ -1,4 +1,4 @@
-"""The command line: python -m bench [NAME...] [--quick] [--until SECTION] [--json FILE]"""
+"""The command line: python -m bench [NAME...] [N...] [--quick] [--until SECTION] [--json FILE]"""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bench.rows import Options, Row, progress, table
+from lab import paths
 from lab.errors import EXIT_INTERRUPTED, LabError
 
 # Name -> what it measures; each is a module here with `run(options, say) -> list[Row]`.
@@ -25,6 +26,7 @@ BENCHMARKS = {
     "notice": "from a change in the cluster to a wait that returns",
     "boot": "a guest's boot",
     "recovery": "from each fault of 5.6 to the recovery, beside what the cluster must wait anyway",
+    "scale": "what many remote nodes cost; numbers beside it say how many: scale 4 16 64",
     "walkthrough": "the guest walk-through, beside a shell script that does the same",
 }
 
@@ -36,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows: list[Row] = []
     problems: list[str] = []
     status = 0
+    asked = Options(options.quick, options.until, options.counts, paths.state())
     # A state folder of our own: nothing of a benchmark mixes with the labs of whoever runs it.
     with tempfile.TemporaryDirectory(prefix="lab-bench-") as folder:
         os.environ["LAB_STATE"] = folder
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 progress(f"{name}: {BENCHMARKS[name]}")
                 module = import_module(f"bench.{name}")
                 try:
-                    rows += module.run(Options(options.quick, options.until), progress)
+                    rows += module.run(asked, progress)
                 except LabError as error:
                     problems.append(f"{name}: {error.message}")
                     progress(f"failed: {error.message}")
@@ -81,13 +84,19 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog=f"benchmarks, by default all of them:\n{names}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", nargs="*", metavar="NAME", help="only these benchmarks")
+    parser.add_argument(
+        "name", nargs="*", metavar="NAME", help="only these benchmarks; for scale, numbers too"
+    )
     parser.add_argument("--quick", action="store_true", help="few samples: does it still run?")
     parser.add_argument(
         "--until", default="", metavar="SECTION", help="walkthrough: stop after this section"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
     options = parser.parse_args(arguments)
+    options.counts = tuple(int(name) for name in options.name if name.isdigit())
+    options.name = [name for name in options.name if not name.isdigit()]
+    if options.counts and "scale" not in options.name:
+        parser.error("a number of remote nodes is for the benchmark scale")
     if unknown := [name for name in options.name if name not in BENCHMARKS]:
         parser.error(f"no benchmark {', '.join(unknown)}; there are: {', '.join(BENCHMARKS)}")
     return options

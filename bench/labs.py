@@ -25,13 +25,14 @@ HOST, GUEST = "example-host", "guest1"
 
 
 @contextmanager
-def fresh(what: str, file: Path | None = None) -> Iterator[Lab]:
+def fresh(what: str, file: Path | None = None, remotes: int | None = None) -> Iterator[Lab]:
     """A lab that so far is on disk only; by default of the guest walk-through."""
     name = f"bench-{what}"
     images.ensure(platforms.load(platforms.DEFAULT), progress)  # no part of what is measured
     with held(name):
         down(name)
-        lab = Lab.create(name, file or scenario.find(GUESTS), platforms.DEFAULT, providers.DEFAULT)
+        file = file or scenario.find(GUESTS)
+        lab = Lab.create(name, file, platforms.DEFAULT, providers.DEFAULT, remotes)
         try:
             yield lab
         finally:

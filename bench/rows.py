@@ -6,6 +6,7 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 Say = Callable[[str], None]
@@ -45,10 +46,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for. `quick`: few samples, few sections, few nodes."""
+    """What was asked for. `quick`: few samples, few sections, few nodes. `counts`: of remote nodes.
+    `state`: lab's state folder outside of the benchmarks.
+    """
 
     quick: bool = False
     until: str = ""
+    counts: tuple[int, ...] = ()
+    state: Path | None = None
 
 
 def table(rows: Sequence[Row]) -> str:

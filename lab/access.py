@@ -45,7 +45,8 @@ class Access:
             home = self.folder / "keys" / node
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
             _make_key(home / "host", node)
-            _make_key(home / "root", f"root@{node}")
+            if not _slim(scenario, node):  # nobody logs in from there to anywhere
+                _make_key(home / "root", f"root@{node}")
         self.create_secrets()
         self.known_hosts.write_text(self._known_hosts(scenario))
         self.ssh_config.write_text(self._config(lab, scenario, provider))
@@ -76,14 +77,21 @@ class Access:
     def seed(self, scenario: Scenario, node: str) -> bytes:
         """A tar file that, unpacked at /, makes a bare machine this node."""
         keys = self.folder / "keys"
-        authorized = self._public(self.key) + "".join(
-            self._public(keys / name / "root") for name in scenario.names
-        )
         files: list[tuple[str, int, str | bytes]] = [
             ("etc/hostname", 0o644, f"{node}\n"),
             ("etc/hosts", 0o644, _hosts(scenario, node)),
             ("etc/ssh/ssh_host_ed25519_key", 0o600, (keys / node / "host").read_bytes()),
             ("etc/ssh/ssh_host_ed25519_key.pub", 0o644, self._public(keys / node / "host")),
+        ]
+        if _slim(scenario, node):
+            files.append(("root/.ssh/authorized_keys", 0o600, self._public(self.key)))
+            return _tar(files)
+        authorized = self._public(self.key) + "".join(
+            self._public(keys / name / "root")
+            for name in scenario.names
+            if not _slim(scenario, name)
+        )
+        files += [
             ("etc/ssh/ssh_known_hosts", 0o644, self._known_hosts(scenario)),
             ("root/.ssh/authorized_keys", 0o600, authorized),
             ("root/.ssh/id_ed25519", 0o600, (keys / node / "root").read_bytes()),
@@ -130,7 +138,8 @@ class Access:
         }
         blocks = []
         for name in scenario.nodes:
-            blocks.append((name, provider.ssh_options(lab, name)))
+            options = provider.ssh_options(lab, name, is_slim=_slim(scenario, name))
+            blocks.append((name, options))
         for name, guest in scenario.guests.items():
             options = {"HostName": guest.address, "HostKeyAlias": name, "ProxyJump": guest.host}
             blocks.append((name, options))
@@ -139,6 +148,10 @@ class Access:
             lines = {"HostName": name, **options, **common}
             text += f"\nHost {name}\n" + "".join(f"    {k} {v}\n" for k, v in lines.items())
         return text
+
+
+def _slim(scenario: Scenario, node: str) -> bool:
+    return node in scenario.nodes and scenario.nodes[node].slim
 
 
 def _hosts(scenario: Scenario, node: str) -> str:

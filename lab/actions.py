@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
+from lab import growth
 from lab.context import Context
 from lab.errors import CommandFailed
+from lab.events import Grew
 from lab.fields import Secret
+from lab.fleet import named
 from lab.together import on_each
 from lab.vocabulary import Node, Vocabulary
+
+if TYPE_CHECKING:
+    from lab.machine import Machine
 
 action = Vocabulary("action")
 
@@ -20,9 +28,11 @@ def reboot(context: Context, node: Node) -> str:
     return f"rebooted {node}"
 
 
-@action("create virtual machine {guest}")
+@action("create {guest}")
 def create_guest(context: Context, guest: Node) -> str:
-    """Make a virtual machine with the name and static address that the scenario gives it."""
+    """Make a virtual machine or a container (the guest's `kind`), with the name and the static
+    address that the scenario gives it.
+    """
     return f"created and started {guest}, {context.lab.create_guest(guest)}"
 
 
@@ -35,7 +45,7 @@ def await_login(context: Context, node: Node, within: int = 240) -> str:
 
 @action("shut {guest} down")
 def shut_down_guest(context: Context, guest: Node, within: int = 120) -> str:
-    """Shut a virtual machine down by its power button."""
+    """Shut a guest down by its power button, or what is one to a container."""
     context.machine(guest).close()
     context.lab.guests_of(guest).shut_down(guest, within)
     return f"shut {guest} down"
@@ -48,15 +58,16 @@ def run(
     command: str,
     secret: Secret | None = None,
     exits: list[int] | None = None,
+    within: int = 120,
 ) -> str:
     """Run a command that the book does not print: it names a tool, or shows a state to be in.
 
     Its result counts as a command of this part for checks such as `answers`. `secret`: name of
     the one that it reads from its standard input. `exits`: other exit statuses than 0 that are
-    as they should be.
+    as they should be. `within`: seconds that it may take.
     """
     stdin = context.lab.access.secret(secret) + "\n" if secret else None
-    done = context.machine(node).run(command, within=120, stdin=stdin)
+    done = context.machine(node).run(command, within=within, stdin=stdin)
     context.done.append((done,))
     if done.exit not in (exits or [0]):
         raise CommandFailed(
@@ -66,13 +77,51 @@ def run(
     return f"on {node}: {command}"
 
 
-@action("install {debian} on {nodes}")
-def install(context: Context, nodes: list[Node], debian: list[str], redhat: list[str]) -> str:
-    """Install packages that the book does not name, each family's own."""
-    family = context.lab.platform.family
-    packages = shlex.join(debian if family == "debian" else redhat)
-    tool = "apt-get" if family == "debian" else "yum"
-    line = f"{tool} install -y {packages}"
+@action("copy {path} from {source} to {nodes}")
+def copy(context: Context, source: Node, path: str, nodes: list[Node]) -> str:
+    """Copy a file to other machines over the lab's own way in, as an image or a mounted secret
+    brings it to a machine that has no sshd. It keeps mode, owner and group.
+    """
+    quoted = shlex.quote(path)
+    facts = context.machine(source).run(f"stat -c '%a %U:%G' {quoted}", check=True).stdout
+    mode, _, owner = facts.strip().partition(" ")
+    data = context.machine(source).get(path)
+
+    def one(machine: Machine) -> None:
+        machine.put(data, path, mode=int(mode, 8))
+        machine.run(f"chown {owner} {quoted}", check=True)
+
+    on_each(context.lab, nodes, one)
+    return f"copied {path} from {source} to {named(nodes)}"
+
+
+@action("write the addresses of {hosts} to /etc/hosts on {nodes}")
+def name_hosts(context: Context, hosts: list[Node], nodes: list[Node]) -> str:
+    """Append a line `ADDRESS NAME` for each host, as the book's section 5.2 does for one."""
+    lines = "".join(f"{context.lab.address(host)} {host}\n" for host in hosts)
+    on_each(context.lab, nodes, lambda m: m.run("cat >> /etc/hosts", stdin=lines, check=True))
+    return f"wrote the addresses of {named(hosts)} to /etc/hosts on {named(nodes)}"
+
+
+@action("measure what {nodes} cost")
+def measure(context: Context, nodes: list[Node], on: Node) -> str:
+    """Measure the CIB, the scheduler on it (asked `on` a node) and the memory of each of `nodes`,
+    and put them, with the times that `all_remote` kept, beside what was measured before.
+    """
+    point = growth.measured(context.lab, nodes, on)
+    points = growth.add(point)
+    if context.observer:
+        report = context.observer.report
+        told = tuple(asdict(one) for one in points)
+        report(Grew(section=report.section, nodes=point.nodes, points=told))
+    return f"measured {named(nodes)}: {point.text}"
+
+
+@action("install {packages} on {nodes}")
+def install(context: Context, nodes: list[Node], packages: list[str]) -> str:
+    """Install packages that the book does not name, with the platform's own tool."""
+    tool = "apt-get" if context.lab.platform.family == "debian" else "yum"
+    line = f"{tool} install -y {shlex.join(packages)}"
     done = on_each(context.lab, nodes, lambda m: m.run(line, within=300, check=True))
     context.done.append(tuple(done.values()))
-    return f"installed {packages} on {', '.join(nodes)}"
+    return f"installed {', '.join(packages)} on {', '.join(nodes)}"

@@ -67,13 +67,14 @@ def address(scenario: Scenario, node: str) -> str:
     """The address of a machine's BMC: from .254 downwards in the machines' order.
 
     Addresses of nodes and guests and the gateway are skipped. KeyError if `node` is no
-    machine; BadInput if the network has no address left.
+    machine, or a slim one; BadInput if the network has no address left.
     """
     used = {GATEWAY, *(scenario.address(name) for name in scenario.names)}
     network = ip_network(f"{GATEWAY}/{PREFIX}", strict=False)
     free = (str(a) for a in reversed(list(network.hosts())) if str(a) not in used)
-    found = dict(zip(scenario.nodes, free, strict=False))
-    if node in scenario.nodes and node not in found:
+    managed = [name for name, machine in scenario.nodes.items() if not machine.slim]
+    found = dict(zip(managed, free, strict=False))
+    if node in managed and node not in found:
         raise BadInput(f"the network {network} has no address left for the BMC of {node}")
     return found[node]
 
@@ -106,7 +107,8 @@ def ensure(lab: Lab, say: Callable[[str], None], port: int = PORT) -> None:
     `say` is told if one had died or hung and is started anew. Raises LabError if it cannot
     be started, or if it does not answer.
     """
-    bmcs = {node: address(lab.scenario, node) for node in lab.scenario.nodes}
+    managed = [name for name, machine in lab.scenario.nodes.items() if not machine.slim]
+    bmcs = {node: address(lab.scenario, node) for node in managed}
     if alive(lab.name) and _answers(lab, bmcs, port):
         return
     with _held(lab.name):

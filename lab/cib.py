@@ -102,7 +102,7 @@ class Cib:
 
     def needs_quorum(self, primitive: str) -> bool:
         """Whether it may run only with quorum (its meta attribute `requires` says otherwise)."""
-        element = self.resources.get(primitive)
+        element = self.resources.get(re.sub(r":\d+$", "", primitive))  # of which it is an instance
         return element is None or _meta(element, "requires") != "nothing"
 
     @cached_property

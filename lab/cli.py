@@ -76,6 +76,9 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--platform", default="", help="what the nodes run (default: debian-12)")
     up.add_argument("--provider", default="", help="what machines are made of (default: podman)")
     up.add_argument("--until", default="", metavar="SECTION", help="stop after this section")
+    up.add_argument(
+        "--remotes", type=int, metavar="N", help="how many remote nodes (scenarios with a fleet)"
+    )
     up.add_argument("--keep-going", action="store_true", help="go on after a failed section")
 
     down = command("down", "labs", "remove a lab with everything that belongs to it")
@@ -89,6 +92,19 @@ def parser() -> argparse.ArgumentParser:
     )
     show.add_argument("scenario", metavar="SCENARIO")
     show.add_argument("--platform", default="debian-12")
+
+    about = "how much of the book is covered: by which scenario, with which last verdict"
+    book = command("book", "book", about, json=True)
+    book.add_argument("--platform", default="", help="only this one (default: every one)")
+    about = "what today's software does otherwise than the book"
+    book.add_argument("--drift", default="", metavar="PLATFORM", help=about)
+    book.add_argument("--html", default="", metavar="FILE", help="write it as one HTML file")
+    about = "only the runs of this lab; may be given several times"
+    book.add_argument("--lab", action="append", default=[], metavar="NAME", help=about)
+    about = "the verdicts on record in the repository, not those of this machine's runs"
+    book.add_argument("--recorded", action="store_true", help=about)
+    about = "take this machine's verdicts into the repository's record and the README's table"
+    book.add_argument("--record", action="store_true", help=about)
 
     about = "say what is wrong with scenarios, with file, line and key; runs nothing"
     check = command("check", "plans", about)

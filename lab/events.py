@@ -218,6 +218,17 @@ class Audited(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Grew(Event):
+    """A cluster with so many remote `nodes` was measured. `points`: it and those before it on this
+    machine, one for each number of nodes, each with the fields of `lab.growth.Point`.
+    """
+
+    section: str
+    nodes: int
+    points: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepEnded(Event):
     """A section's verdict.
 
@@ -225,7 +236,8 @@ class StepEnded(Event):
     all the rest. `verbatim`/`adapted`: how many of the book's commands were typed as
     printed, and how many otherwise; `added`: commands that the platform needs beside them.
     `problem`: the first thing that failed, or for a skipped section why it was. `origin`: the
-    scenario that the section is borrowed from, if it is.
+    scenario that the section is borrowed from, if it is. `plan`: the key of what was run
+    (lab.plan.key), '' for a skipped section.
     """
 
     section: str
@@ -238,6 +250,7 @@ class StepEnded(Event):
     added: int = 0
     problem: str = ""
     origin: str = ""
+    plan: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,11 @@ _COMMANDS = {
     "corosync.conf": "cat /etc/corosync/corosync.conf",
     "corosync.log": "cat /var/log/corosync/corosync.log /var/log/cluster/corosync.log 2>/dev/null",
     "pacemaker.log": "tail -n 5000 /var/log/pacemaker/pacemaker.log",
-    "libvirt.txt": "virsh list --all; tail -n 500 /var/log/libvirt/qemu/*.log",
+    "libvirt.txt": "virsh list --all; virsh -c lxc:/// list --all; "
+    "tail -n 500 /var/log/libvirt/qemu/*.log /var/log/libvirt/lxc/*.log",
+    "containers.txt": "podman images; podman ps --all; "
+    "for one in $(podman ps --all --quiet); do podman inspect $one; done",
+    "bundles.txt": "tail -n 1000 /var/log/pacemaker/bundles/*/*.log",
     "sockets.txt": "ss -tulpn",
     "firewall.txt": "firewall-cmd --list-all-zones",
     "processes.txt": "ps axfo pid,ppid,lstart,stat,args",

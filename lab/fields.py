@@ -18,6 +18,7 @@ NAME = r"^[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?$"
 Family = Literal["debian", "redhat"]
 Secret = Literal["hacluster", "bmc"]  # the user that pcs authenticates nodes as; of the BMCs
 Role = Literal["cluster", "remote", "none"]
+GuestKind = Literal["vm", "container"]
 GuestRole = Literal["guest", "cluster", "remote"]
 
 

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 from lab import access, bmc, hypervisor, images, lock, paths, platforms, providers, status
 from lab.errors import BadInput, CannotRun, LabError, Unreachable
+from lab.fields import GuestKind
+from lab.fleet import named
 from lab.model import Guest, Platform, Scenario
 from lab.providers import Order, Provider
 from lab.scenario import load as load_scenario
@@ -43,7 +45,9 @@ Say = Callable[[str], None]
 
 @dataclass
 class Record:
-    """What lab.json holds. `done`: the sections that passed, in order."""
+    """What lab.json holds. `done`: the sections that passed, in order. `remotes`: how many
+    machines its fleet has, where that was asked for.
+    """
 
     name: str
     scenario: str
@@ -51,6 +55,7 @@ class Record:
     provider: str
     created: float = field(default_factory=time.time)
     done: list[str] = field(default_factory=list)
+    remotes: int | None = None
 
 
 class Lab:
@@ -63,12 +68,12 @@ class Lab:
         self.access = access.Access(self.folder)
         self.asked = ""  # the cluster node that told the cluster's state last
         self._machines: dict[str, Machine] = {}
-        self._guests: dict[str, Guests] = {}
+        self._guests: dict[tuple[str, GuestKind], Guests] = {}
 
     @cached_property
     def scenario(self) -> Scenario:
         """The scenario, read from its file."""
-        return load_scenario(Path(self.record.scenario))
+        return load_scenario(Path(self.record.scenario), self.record.remotes)
 
     @cached_property
     def platform(self) -> Platform:
@@ -97,9 +102,11 @@ class Lab:
             ) from error
 
     @classmethod
-    def create(cls, name: str, scenario: Path, platform: str, provider: str) -> Lab:
+    def create(
+        cls, name: str, scenario: Path, platform: str, provider: str, remotes: int | None = None
+    ) -> Lab:
         """A new lab, on disk only. Written down before anything of it exists."""
-        lab = cls(Record(name, str(scenario.resolve()), platform, provider))
+        lab = cls(Record(name, str(scenario.resolve()), platform, provider, remotes=remotes))
         lab.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lab.save()
         return lab
@@ -125,7 +132,7 @@ class Lab:
         else:
             built = images.ensure(self.platform, say)
             seeds = {node: self.access.seed(self.scenario, node) for node in self.scenario.nodes}
-            say(f"machines: {', '.join(self.scenario.nodes)} ({self.provider.name})")
+            say(f"machines: {named(list(self.scenario.nodes))} ({self.provider.name})")
             self.provider.up(Order(self.name, self.scenario.nodes, seeds, built))
         on_each(self, self.scenario.nodes, lambda machine: machine.await_login(BOOT))
         ssh = self.folder / "ssh"
@@ -145,22 +152,26 @@ class Lab:
             self._machines[node] = Machine(node, self.access.ssh_config, self.access.known_hosts)
         return self._machines[node]
 
-    def guests(self, host: str) -> Guests:
-        """The virtual machines on a host."""
-        from lab.guests import Guests  # needs libvirt's library
+    def guests(self, host: str, kind: GuestKind = "vm") -> Guests:
+        """The guests of that kind on a host."""
+        # These need libvirt's library.
+        from lab.lxc import Containers
+        from lab.vms import VirtualMachines
 
-        if host not in self._guests:
-            self._guests[host] = Guests(self.machine(host), self.folder / "ssh")
-        return self._guests[host]
+        if (host, kind) not in self._guests:
+            of_kind = Containers if kind == "container" else VirtualMachines
+            self._guests[host, kind] = of_kind(self.machine(host), self.folder / "ssh")
+        return self._guests[host, kind]
 
     def guests_of(self, guest: str) -> Guests:
-        """The virtual machines on the host that this guest belongs to."""
-        return self.guests(self.scenario.guests[guest].host)
+        """The guests of its kind on the host that this guest belongs to."""
+        found = self.scenario.guests[guest]
+        return self.guests(found.host, found.kind)
 
     def create_guest(self, name: str) -> str:
         """Make a guest as the scenario describes it; what it runs on, in words."""
         guest: Guest = self.scenario.guests[name]
-        return self.guests(guest.host).create(name, guest, self.access.seed(self.scenario, name))
+        return self.guests_of(name).create(name, guest, self.access.seed(self.scenario, name))
 
     def address(self, node: str) -> str:
         """A node's address on the lab's network."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validat
 from lab.fields import (
     Address,
     Family,
+    GuestKind,
     GuestRole,
     MiB,
     NodeName,
@@ -73,6 +74,32 @@ class Machine(Frozen):
     hypervisor: bool = False  # runs guests: its network card sits in a bridge, br0
     memory: MiB = 1024  # for virtual machines; containers share the machine's
     cpus: int = 2
+    slim: bool = False  # a container whose first process is pacemaker-remoted: no systemd, no BMC
+
+    @model_validator(mode="after")
+    def _slim_is_remote(self) -> Machine:
+        if self.slim and (self.role != "remote" or self.hypervisor):
+            raise ValueError("slim: such a machine can only be a remote node (role: remote)")
+        return self
+
+
+class Fleet(Frozen):
+    """Many machines alike: PREFIX1, PREFIX2 … PREFIXn, at addresses from the first one upwards.
+
+    `count` is how many there are unless `lab up --remotes` says otherwise. In a list of nodes
+    the word `fleet` stands for all of them. `lab.fleet` puts them among the scenario's nodes.
+    """
+
+    prefix: Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,30}[a-z])?$")]
+    address: Address
+    count: Annotated[int, Field(ge=1)]
+    role: Role = "remote"
+    slim: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """Every machine's name."""
+        return [f"{self.prefix}{number}" for number in range(1, self.count + 1)]
 
 
 class Guest(Frozen):
@@ -83,7 +110,7 @@ class Guest(Frozen):
 
     host: NodeName
     address: Address
-    kind: Literal["vm", "container"] = "vm"
+    kind: GuestKind = "vm"
     role: GuestRole = "guest"
     memory: MiB = 512
     cpus: int = 2
@@ -253,6 +280,7 @@ class Scenario(Frozen):
     chapter: str
     nodes: dict[NodeName, Machine]
     guests: dict[NodeName, Guest] = {}
+    fleet: Fleet | None = None
     prepare: list[Preparation] = []
     steps: list[Step]  # once loaded with what `prepare` borrows before its own
 

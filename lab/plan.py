@@ -6,6 +6,8 @@ why. It is made without running anything.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -212,3 +214,31 @@ def _planned(
         book=book,
         why=" ".join(why.split()),
     )
+
+
+def key(step: PlannedStep, platform: Platform) -> str:
+    """What a run of the section proves something about: another plan has another key.
+
+    Made of the platform's software, of what is typed, done and broken there, and of what has to
+    come true by when. Titles and reasons are not part of it, nor who borrowed the section.
+    """
+
+    def uses(these: tuple[Use, ...]) -> list[Any]:
+        return [[use.word.name, use.arguments] for use in these]
+
+    parts = [
+        {
+            "before": uses(part.before),
+            "commands": [[c.nodes, c.text, c.exit, c.secret] for c in part.commands],
+            "acts": uses(part.acts),
+            "faults": uses(part.faults),
+            "expect": uses(part.expect),
+            "healed": uses(part.healed),
+            "within": part.within,
+        }
+        for part in step.parts
+    ]
+    announce = step.announce.model_dump()
+    content = [platform.name, platform.versions, step.section, parts, announce]
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -32,7 +32,7 @@ from lab.faults import NotHealed, Standing
 from lab.judge import Judge, crash
 from lab.lab import Lab
 from lab.observer import Observer
-from lab.plan import PlannedPart, PlannedStep, Use
+from lab.plan import PlannedPart, PlannedStep, Use, key
 from lab.reporter import Reporter
 from lab.typist import Stop, Typist
 
@@ -129,6 +129,7 @@ class Runner:
             added=step.added,
             problem=problem,
             origin=step.origin,
+            plan=key(step, self.lab.platform),
         )
         self.report(ended)
         return ended

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from lab import actions, audits, checks, faults, paths, platforms
+from lab import actions, audits, checks, faults, fleet, paths, platforms
 from lab.condition import holds
 from lab.errors import BadInput
 from lab.model import BorrowedStep, Part, Preparation, Scenario, Step
@@ -37,17 +37,23 @@ def find(name: str) -> Path:
     return paths.SCENARIOS / f"{name}.yaml"
 
 
-def load(path: Path) -> Scenario:
-    """The scenario in a file, with the sections that it borrows from others in their places.
+def load(path: Path, remotes: int | None = None) -> Scenario:
+    """The scenario in a file, with the sections that it borrows from others in their places,
+    and with its fleet expanded (see lab.fleet) to so many `remotes`.
 
     BadInput names file, line, section, key and the valid choices.
     """
-    return _load(path, ())
+    return _load(path, (), remotes)
 
 
-def _load(path: Path, borrowers: tuple[Path, ...]) -> Scenario:
+def _load(path: Path, borrowers: tuple[Path, ...], remotes: int | None = None) -> Scenario:
     document = Document(path)
     scenario = parse(document, Scenario)
+    try:
+        scenario = fleet.expanded(scenario, remotes)
+    except ValueError as error:
+        place: Place = ("fleet",)
+        raise BadInput(f"{document.where(place)}: {document.named(place)}{error}") from error
     for problem, place in _problems(scenario):
         raise BadInput(f"{document.where(place)}: {document.named(place)}{problem}")
     own = [step.section for step in scenario.steps]

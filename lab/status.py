@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from lab.condition import holds
 from lab.errors import LabError
+from lab.fleet import MANY, named
 from lab.model import Platform
 
 COMMAND = "crm_mon --output-as=xml"
@@ -25,7 +27,7 @@ def command(platform: Platform) -> str:
     return COMMAND if holds("pacemaker >= 2.0.3", platform) else OLD_COMMAND
 
 
-Kind = Literal["member", "guest", "remote"]
+Kind = Literal["member", "guest", "remote", "replica"]
 
 
 class NoStatus(LabError):
@@ -38,7 +40,9 @@ class Unreadable(NoStatus):
 
 @dataclass(frozen=True)
 class NodeStatus:
-    """A node as the cluster sees it. For a guest node, `guest_of` is its resource's id."""
+    """A node as the cluster sees it. For a guest node and for a bundle's replica, `guest_of` is the
+    id of the resource that it lives in: the virtual machine, the container.
+    """
 
     name: str
     kind: Kind
@@ -76,6 +80,17 @@ class ResourceStatus:
         """Role and place in words: `Started guest1`."""
         marks = " (failed)" if self.failed else ""
         return f"{self.role} {' '.join(self.nodes)}".strip() + marks
+
+
+@dataclass(frozen=True)
+class ReplicaStatus:
+    """A replica of a bundle: its container, the connection to pacemaker_remote in it, and the
+    primitive in it; the last two are None in a bundle without a primitive.
+    """
+
+    container: ResourceStatus
+    connection: ResourceStatus | None = None
+    primitive: ResourceStatus | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +136,7 @@ class ClusterStatus:
     resources_configured: int = 0
     nodes: dict[str, NodeStatus] = field(default_factory=dict)
     resources: dict[str, ResourceStatus] = field(default_factory=dict)
+    bundles: dict[str, tuple[ReplicaStatus, ...]] = field(default_factory=dict)
     failed: tuple[FailedAction, ...] = ()
 
     def changes_since(self, before: ClusterStatus) -> list[str]:
@@ -134,10 +150,7 @@ class ClusterStatus:
         old |= {n: s.text for n, s in before.resources.items()}
         new = {f"node {n}": s.text for n, s in self.nodes.items()}
         new |= {n: s.text for n, s in self.resources.items()}
-        for name in dict.fromkeys([*old, *new]):
-            was, now = old.get(name, "absent"), new.get(name, "absent")
-            if was != now:
-                changes.append(f"{name}: {was} → {now}")
+        changes += _moves(old, new)
         was_failed = {(a.key, a.node) for a in before.failed}
         now_failed = {(a.key, a.node) for a in self.failed}
         changes += [f"failed: {a.text}" for a in self.failed if (a.key, a.node) not in was_failed]
@@ -145,6 +158,23 @@ class ClusterStatus:
             f"cleared: {a.text}" for a in before.failed if (a.key, a.node) not in now_failed
         ]
         return changes
+
+
+def _moves(old: dict[str, str], new: dict[str, str]) -> list[str]:
+    """What has another state than before; many that changed alike are one line."""
+    alike: dict[tuple[str, str, bool], list[str]] = {}
+    for name in dict.fromkeys([*old, *new]):
+        was, now = old.get(name, "absent"), new.get(name, "absent")
+        if was != now:
+            alike.setdefault((was, now, name.startswith("node ")), []).append(name)
+    lines: dict[str, str] = {}  # by the name that comes first
+    for (was, now, is_node), names in alike.items():
+        if len(names) < MANY:
+            lines |= {name: f"{name}: {was} → {now}" for name in names}
+        else:
+            bare = named([name.removeprefix("node ") for name in names])
+            lines[names[0]] = f"{'node ' if is_node else ''}{bare}: {was} → {now}"
+    return [lines[name] for name in dict.fromkeys([*old, *new]) if name in lines]
 
 
 def parse(text: str) -> ClusterStatus:
@@ -162,14 +192,17 @@ def parse(text: str) -> ClusterStatus:
     summary = _Element(root.find("summary"))
     dc = _Element(root.find("summary/current_dc"))
     options = _Element(root.find("summary/cluster_options"))
+    bundles = {one.get("id", ""): _replicas(one) for one in root.findall("resources/bundle")}
+    connections = {r.connection.id for each in bundles.values() for r in each if r.connection}
     return ClusterStatus(
         dc=dc.text("name") if dc.flag("present") else "",
         quorum=dc.flag("with_quorum"),
         fencing=options.flag("stonith-enabled"),
         nodes_configured=summary.child("nodes_configured").number("number"),
         resources_configured=summary.child("resources_configured").number("number"),
-        nodes={n.name: n for n in map(_node, root.findall("nodes/node"))},
-        resources=_by_id(_resources(root)),
+        nodes={n.name: n for n in (_node(e, connections) for e in root.findall("nodes/node"))},
+        resources=_by_id(_resources(root.find("resources"))),
+        bundles=bundles,
         failed=tuple(_failed(f) for f in root.findall("failures/failure")),
     )
 
@@ -194,12 +227,14 @@ class _Element:
         return int(value) if value.isdigit() else 0
 
 
-def _node(element: ET.Element) -> NodeStatus:
+def _node(element: ET.Element, replicas: Container[str]) -> NodeStatus:
+    """A node; that of a replica has the name of the connection to it."""
     node = _Element(element)
     guest_of = node.text("id_as_resource")
     kind: Kind = "member"
     if node.text("type") == "remote":
         kind = "guest" if guest_of else "remote"
+        kind = "replica" if node.text("name") in replicas else kind
     return NodeStatus(
         name=node.text("name"),
         kind=kind,
@@ -213,10 +248,23 @@ def _node(element: ET.Element) -> NodeStatus:
     )
 
 
-def _resources(root: ET.Element) -> list[ResourceStatus]:
+def _replicas(bundle: ET.Element) -> tuple[ReplicaStatus, ...]:
+    """A bundle's replicas; Pacemaker names what it makes for one after the bundle."""
+    name, found = bundle.get("id", ""), []
+    for element in bundle.findall("replica"):
+        number = element.get("id", "")
+        one = {r.id: r for r in _resources(element)}
+        container = one.pop(f"{name}-{bundle.get('type')}-{number}", None)
+        connection = one.pop(f"{name}-{number}", None)
+        inner = [r for r in one.values() if not r.id.startswith(f"{name}-ip-")]
+        if container:
+            found.append(ReplicaStatus(container, connection, inner[0] if inner else None))
+    return tuple(found)
+
+
+def _resources(top: ET.Element | None) -> list[ResourceStatus]:
     """Every primitive: alone, in a group, a clone or a bundle's replica."""
     found = []
-    top = root.find("resources")
     for element in top.iter("resource") if top is not None else ():
         one = _Element(element)
         found.append(

@@ -95,6 +95,8 @@ class Surveyor:
         except LabError as error:
             return Survey(node, problem=error.message, crashes=self._crashes.get(node, ()))
         parts = split(printed, token)
+        if _slim(self._lab, node):
+            return self._of_slim(node, parts)
         found, cursor = journal(parts.get("journal", ("", 0))[0], self._cursors.get(node, ""))
         if cursor:
             self._cursors[node] = cursor
@@ -102,11 +104,27 @@ class Surveyor:
         self._crashes[node] = crashes
         return made(node, parts, crashes)
 
+    def _of_slim(self, node: str, parts: dict[str, tuple[str, int]]) -> Survey:
+        """A slim machine's: its daemon's log instead of a journal, read on from where it ended."""
+        log, code = parts.get("log", ("", 0))
+        first, _, rest = log.lstrip("\n").partition("\n")
+        problem = "" if first.strip().isdigit() and not code else "its log could not be read"
+        if missing := [name for name in ("cores", "log") if name not in parts]:
+            problem = f"the survey broke off: no {', '.join(missing)}"
+        if not problem:
+            self._cursors[node] = first.strip()
+        found = [line.strip() for line in rest.splitlines() if re.search(_LOGGED, line)]
+        crashes = tuple(dict.fromkeys([*self._crashes.get(node, ()), *found]))
+        self._crashes[node] = crashes
+        return Survey(node, cores=_cores(parts), crashes=crashes, problem=problem)
+
     def _patience(self, node: str) -> int:
         return _EMULATED if node in self._lab.scenario.guests else 1
 
     def _script(self, node: str, token: str) -> str:
         cursor = self._cursors.get(node)
+        if _slim(self._lab, node):
+            return _SLIM.format(token=token, cores=_CORES, start=cursor or 0, hints=_HINTS)
         # Relative to the node's own clock, which need not be right. With --after-cursor, an
         # entry would be missed where the cursor's own went with a volatile journal.
         since = f"--since=-{time.monotonic() - self._made + 1:.0f}s"
@@ -116,20 +134,38 @@ class Surveyor:
             crm_mon=status.command(self._lab.platform),
             start=f"--cursor={shlex.quote(cursor)}" if cursor else since,
             hints=shlex.quote(_HINTS),
+            cores=_CORES,
         )
 
 
-_SCRIPT = """\
-mark() {{ printf '\\n%s %s %s\\n' {token} "$1" "$2"; }}
-cores() {{ find "$@" -type f -printf '%p\\t%s\\t%T@\\n' 2>/dev/null; }}
-timeout {each} {crm_mon} 2>/dev/null; mark status $?
-timeout {each} cibadmin --query --local 2>/dev/null; mark cib $?
+_CORES = """\
+cores() { find "$@" -type f -printf '%p\\t%s\\t%T@\\n' 2>/dev/null; }
 cores /var/lib/pacemaker/cores /var/lib/systemd/coredump
 cores /var/lib/corosync -name '*core*'
-cores / -maxdepth 1 -name 'core*'; mark cores 0
+cores / -maxdepth 1 -name 'core*'; mark cores 0"""
+
+_SCRIPT = """\
+mark() {{ printf '\\n%s %s %s\\n' {token} "$1" "$2"; }}
+timeout {each} {crm_mon} 2>/dev/null; mark status $?
+timeout {each} cibadmin --query --local 2>/dev/null; mark cib $?
+{cores}
 {{ timeout {each} journalctl --no-pager --quiet --output=json --show-cursor {start} 2>/dev/null
 mark journal $?; }} | grep -E -e {hints} -e '^-- cursor: ' -e '^{token} '
 """
+
+# What a slim machine's cluster thinks is what the cluster nodes say: N of them need not repeat it.
+_SLIM = """\
+mark() {{ printf '\\n%s %s %s\\n' {token} "$1" "$2"; }}
+{cores}
+log=/var/log/pcmk-init.log
+size=$(stat -c %s $log) && echo "$size" &&
+    {{ head -c "$size" $log | tail -c +$(({start} + 1)) | grep -E '{hints}'; true; }}
+mark log $?
+"""
+
+
+def _slim(lab: Lab, node: str) -> bool:
+    return node in lab.scenario.nodes and lab.scenario.nodes[node].slim
 
 
 def split(printed: str, token: str) -> dict[str, tuple[str, int]]:
@@ -219,6 +255,8 @@ _CRASHES = [
     ("abrt.*", rf"\({_DAEMON}\) .*killed by SIG{_SIGNAL}"),
     ("kernel", rf"(?:^|: ){_DAEMON}\[\d+\]:? .*{_FAULT}"),
 ]
+# The same in a log of Pacemaker's own: `TIME NODE DAEMON [PID] (FUNCTION) LEVEL: WHAT`.
+_LOGGED = rf" {_DAEMON} +\[\d+\] .*(?:{'|'.join(say for _, say in _CRASHES[:2])})"
 # For the node to send but the lines that may say so: a word of each of the above.
 _HINTS = "terminated with signal|dumped|[Aa]ssert|code=killed|killed by|segfault|protection|trap "
 

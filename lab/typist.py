@@ -14,7 +14,7 @@ from lab.machine import Result
 from lab.plan import PlannedCommand
 from lab.reporter import Reporter
 
-COMMAND = 600.0  # seconds that a command may take; installing in an emulated machine is long
+COMMAND = 900.0  # seconds that a command may take: installing on an emulated, busy machine
 
 
 class Stop(Exception):

@@ -36,6 +36,7 @@ class Wish:
     provider: str = ""
     until: str = ""
     keep_going: bool = False
+    remotes: int | None = None  # machines of the fleet; None: as the scenario, or the lab, has it
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Run:
 def opened(wish: Wish, listener: Listener) -> Iterator[Run]:
     """The wished lab with its machines up, held against other processes for the block."""
     path = scenarios.find(wish.scenario)
-    scenario = scenarios.load(path)
+    scenario = scenarios.load(path, wish.remotes)
     platform = platforms.load(wish.platform or platforms.DEFAULT)
     plan = plans.plan(scenario, platform)
     sections = [step.section for step in plan]
@@ -93,8 +94,8 @@ def opened(wish: Wish, listener: Listener) -> Iterator[Run]:
     with held(name), ExitStack() as stack:
         lab = _lab(name, path, wish)
         stack.callback(lab.close)
-        if wish.platform == "" and lab.platform != platform:
-            plan = plans.plan(scenario, lab.platform)
+        if lab.platform != platform or lab.scenario != scenario:  # it is there, and not as asked
+            plan = plans.plan(lab.scenario, lab.platform)
         results = _results_folder(name, path.stem)
         listeners: list[Listener] = [
             listener,
@@ -142,7 +143,8 @@ def _lab(name: str, path: Path, wish: Wish) -> Lab:
                 f"machines of a lab {name} are there, but not its folder in {paths.labs()}",
                 hint=f"lab down {name} removes them; another --name leaves them alone",
             )
-        return Lab.create(name, path, wish.platform or platforms.DEFAULT, provider)
+        platform = wish.platform or platforms.DEFAULT
+        return Lab.create(name, path, platform, provider, wish.remotes)
     lab = Lab.open(name)
     there = lab.record
     for what, asked, real in (
@@ -155,6 +157,11 @@ def _lab(name: str, path: Path, wish: Wish) -> Lab:
                 f"a lab {name!r} is there already, with {what} {real}, not {asked}",
                 hint=f"give the new one another --name, or remove that one: lab down {name}",
             )
+    if wish.remotes is not None and (fleet := lab.scenario.fleet) and fleet.count != wish.remotes:
+        raise BadInput(
+            f"a lab {name!r} is there already, with {fleet.count} remotes, not {wish.remotes}",
+            hint=f"give the new one another --name, or remove that one: lab down {name}",
+        )
     if there.scenario != str(path.resolve()):
         lab.record.scenario = str(path.resolve())
         lab.save()

@@ -15,6 +15,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from lab.fleet import named
 from lab.yamlfile import in_words
 
 
@@ -150,6 +151,7 @@ def _nodes_in(annotation: Any, metadata: list[Any], value: Any) -> list[str]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, list | tuple):
-        nested = any(isinstance(v, list | tuple) for v in value)
-        return (" | " if nested else ", ").join(_shown(v) for v in value)
+        if any(isinstance(v, list | tuple) for v in value):
+            return " | ".join(_shown(v) for v in value)
+        return named([str(v) for v in value])
     return str(value)

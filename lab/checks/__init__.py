@@ -26,6 +26,7 @@ check = Vocabulary("check")
 
 def load() -> Vocabulary:
     """The table with every check in it."""
-    for module in ("machine", "network", "cluster", "resources", "guest", "fencing"):
+    modules = ("machine", "network", "cluster", "resources", "bundle", "guest", "fencing", "fleet")
+    for module in modules:
         import_module(f"lab.checks.{module}")
     return check

@@ -152,18 +152,23 @@ def recovery(context: Context, phases: list[Phase]) -> Seen:
 
 @check("resource {resource} stays in role {role} for {seconds} s")
 def role_lasts(context: Context, resource: str, role: str, seconds: int) -> Seen:
-    """The primitive has been in that role (crm_mon's word) without a break for so long, as the
-    history of this part's fault has it.
+    """The primitive was, or has been, in that role (crm_mon's word) without a break for so long, as
+    the history of this part's fault has it.
     """
     context.status()
+    longest = 0.0
     since: float | None = None
-    last = ""
+    last = "no change"
     for at, status in _history(context).states:
         found = status.resources.get(resource)
         last = found.role if found else "absent"
-        since = (since or at) if last == role else None
-    lasted = time.time() - since if since else 0.0
-    return Seen(lasted >= seconds, f"{last} for {lasted:.0f} s" if since else last or "no change")
+        if last == role:
+            since = since or at
+        elif since:
+            longest, since = max(longest, at - since), None
+    if since:
+        longest = max(longest, time.time() - since)
+    return Seen(longest >= seconds, f"{role} for {longest:.0f} s" if longest else last)
 
 
 def _history(context: Context) -> History:

@@ -1,19 +1,26 @@
-"""Virtual machines on a host, as libvirt and the processes there see them."""
+"""Guests on a host, of every kind, as libvirt and the processes there see them."""
 
 from __future__ import annotations
 
 from lab.checks import Seen, check
 from lab.context import Context
+from lab.fields import GuestKind
 from lab.vocabulary import Node
 
 
-@check("libvirtd on {host} answers")
-def libvirt_answers(context: Context, host: Node) -> Seen:
-    """A connection to its qemu:///system is accepted, and it knows its version."""
-    return Seen(True, f"libvirt {context.lab.guests(host).version()}")
+@check(
+    lambda host, kind: (
+        f"libvirtd on {host} answers" + (" about containers" if kind == "container" else "")
+    )
+)
+def libvirt_answers(context: Context, host: Node, kind: GuestKind = "vm") -> Seen:
+    """A connection to its qemu:///system is accepted (to its lxc:///, if it is asked about
+    containers), and it knows its version.
+    """
+    return Seen(True, f"libvirt {context.lab.guests(host, kind).version()}")
 
 
-@check("virtual machine {guest} is {state}")
+@check("libvirt says that {guest} is {state}")
 def domain_state(context: Context, guest: Node, state: str) -> Seen:
     """libvirt's word for its state, as `virsh list --all` prints it: running, shut off …"""
     real = context.lab.guests_of(guest).state(guest)
@@ -21,20 +28,26 @@ def domain_state(context: Context, guest: Node, state: str) -> Seen:
 
 
 def _incarnation(context: Context, guest: str) -> dict[str, str]:
+    guests = context.lab.guests_of(guest)
     return {
-        "QEMU process": context.lab.guests_of(guest).process(guest),
-        "boot": context.machine(guest).run("cat /proc/sys/kernel/random/boot_id").stdout.strip(),
+        guests.process_is: guests.process(guest),
+        "boot": context.machine(guest).run(guests.boot_is).stdout.strip(),
     }
 
 
-@check("virtual machine {guest} was really restarted", remember=_incarnation)
+@check("{guest} was really restarted", remember=_incarnation)
 def guest_restarted(context: Context, guest: Node, *, before: dict[str, str]) -> Seen:
-    """Both its QEMU process and its kernel's boot are others than before the section."""
+    """Both its process on the host and its boot are others than before the section: of a virtual
+    machine the kernel's boot, of a container that of its own PID 1.
+    """
     if unknown := [name for name, value in before.items() if not value]:
         return Seen(False, f"no {' and no '.join(unknown)} before the section")
-    process = context.lab.guests_of(guest).process(guest)
-    if not process or process == before["QEMU process"]:
-        return Seen(False, "the same QEMU process" if process else "no QEMU process")
+    guests = context.lab.guests_of(guest)
+    process = guests.process(guest)
+    if not process or process == before[guests.process_is]:
+        return Seen(
+            False, f"the same {guests.process_is}" if process else f"no {guests.process_is}"
+        )
     now = _incarnation(context, guest)
     changed = [name for name in now if now[name] and now[name] != before[name]]
     same = [name for name in now if name not in changed]

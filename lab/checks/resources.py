@@ -6,6 +6,7 @@ import shlex
 
 from lab.checks import Seen, check
 from lab.context import Context
+from lab.together import on_each
 from lab.vocabulary import Node
 
 
@@ -69,7 +70,7 @@ def dummies_real(context: Context, resources: list[str]) -> Seen:
     """
     status = context.status()
     wrong, places = [], []
-    holders = _holders(context, resources)
+    holders = holders_of(context, resources)
     for resource in resources:
         found = status.resources.get(resource)
         said = set(found.nodes) if found else set()
@@ -84,7 +85,7 @@ def really_runs(context: Context, resource: str, nodes: list[Node]) -> Seen:
     """The state file of that ocf:pacemaker:Dummy is on these nodes' machines, and on no other,
     whatever the cluster says.
     """
-    holders = _holders(context, [resource])[resource]
+    holders = holders_of(context, [resource])[resource]
     return Seen(holders == set(nodes), ", ".join(sorted(holders)) or "nowhere")
 
 
@@ -93,7 +94,7 @@ def runs_twice(context: Context, resource: str, besides: Node) -> Seen:
     """The state file of that ocf:pacemaker:Dummy is on that node's machine and on another one:
     what a cluster is there to prevent.
     """
-    holders = _holders(context, [resource])[resource]
+    holders = holders_of(context, [resource])[resource]
     ok = besides in holders and len(holders) > 1
     return Seen(ok, ", ".join(sorted(holders)) or "nowhere")
 
@@ -113,11 +114,15 @@ def dummy_not_restarted(context: Context, resource: str, node: Node, *, before: 
     return Seen(bool(before) and now == before, "the same" if now == before else now or "none")
 
 
-def _holders(context: Context, resources: list[str]) -> dict[str, set[str]]:
-    """On which machines each dummy's state file is; those that no cluster lists count too."""
+def holders_of(
+    context: Context, resources: list[str], nodes: list[str] | None = None
+) -> dict[str, set[str]]:
+    """On which machines each dummy's state file is, of all that there are or of these `nodes`."""
     holders: dict[str, set[str]] = {resource: set() for resource in resources}
-    for node in context.lab.scenario.names:
-        listing = context.machine(node).run("find /run -maxdepth 2 -name 'Dummy-*.state'")
+    find = "find /run -maxdepth 2 -name 'Dummy-*.state'"
+    asked = context.lab.scenario.names if nodes is None else nodes
+    listings = on_each(context.lab, asked, lambda machine: machine.run(find))
+    for node, listing in listings.items():
         for path in listing.stdout.split():
             name = path.rpartition("/")[2].removeprefix("Dummy-").removesuffix(".state")
             if name in holders:

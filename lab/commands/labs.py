@@ -33,6 +33,7 @@ def up_(options: argparse.Namespace) -> int:
         provider=options.provider,
         until=options.until,
         keep_going=options.keep_going,
+        remotes=options.remotes,
     )
     with Report() as console:
         outcome = up(wish, console)
@@ -125,7 +126,7 @@ def status_(options: argparse.Namespace) -> int:
         {
             "node": node,
             "address": m.address,
-            "bmc": bmc.address(lab.scenario, node),
+            "bmc": "" if m.slim else bmc.address(lab.scenario, node),
             "state": "on" if running.get(node) else "off",
         }
         for node, m in lab.scenario.nodes.items()

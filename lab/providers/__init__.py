@@ -85,7 +85,7 @@ class Provider(Protocol):
     def add_addresses(self, lab: str, addresses: Sequence[str]) -> None:
         """Give the outside of the lab's network these addresses too; those that are there stay."""
 
-    def ssh_options(self, lab: str, node: str) -> dict[str, str]:
+    def ssh_options(self, lab: str, node: str, *, is_slim: bool = False) -> dict[str, str]:
         """OpenSSH client options that reach a machine whatever its network does."""
 
     def outside(self, lab: str, argv: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from lab.paths import RUN
 from lab.providers import GATEWAY, PREFIX, Wire
 
 FOLDER = RUN / "net"
+AT_ONCE = 8  # machines
 # The switch's own, since a bridge otherwise takes a port's: another one when that port leaves it.
 ADDRESS = "52:54:00:00:7a:01"
 
@@ -51,19 +53,31 @@ def create(lab: str, machines: dict[str, Machine]) -> None:
                 "link set lab0 up",
             ],
         )
-    for number, (node, machine) in enumerate(machines.items(), start=1):
-        own = namespace(lab, node)
-        if alive(own):
-            continue
-        _make(own, ["link set lo up"])
-        _ip(
-            switch,
-            [
-                f"link add port{number} type veth peer name eth0 netns {own}",
+    there = _mounts()
+    new = {
+        number: node
+        for number, node in enumerate(machines, start=1)
+        if str(namespace(lab, node)) not in there
+    }
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for job in [
+            pool.submit(_make, namespace(lab, n), ["link set lo up"]) for n in new.values()
+        ]:
+            job.result()
+        cables = [
+            line
+            for number, node in new.items()
+            for line in (
+                f"link add port{number} type veth peer name eth0 netns {namespace(lab, node)}",
                 f"link set port{number} alias {node} master lab0 up",
-            ],
-        )
-        _ip(own, _addressing(machine))
+            )
+        ]
+        _ip(switch, cables)
+        for job in [
+            pool.submit(_ip, namespace(lab, node), _addressing(machines[node]))
+            for node in new.values()
+        ]:
+            job.result()
 
 
 def _addressing(machine: Machine) -> list[str]:
@@ -174,26 +188,20 @@ def share_folder() -> None:
 
 def _make(path: Path, batch: Sequence[str]) -> None:
     path.touch()
-    command.run(["unshare", f"--net={path}", "true"], within=10)
-    _ip(path, batch)
     # Frames between a guest and the wire only pass br0: firewalld is about what the host
     # itself receives. (The setting is one of this namespace; not every kernel has it.)
+    filtering = (
+        "for f in /proc/sys/net/bridge/bridge-nf-call-*; do [ ! -e $f ] || echo 0 > $f; done"
+    )
     command.run(
-        inside(
-            path,
-            [
-                "sh",
-                "-c",
-                "for f in /proc/sys/net/bridge/bridge-nf-call-*; do"
-                " [ ! -e $f ] || echo 0 > $f; done",
-            ],
-        ),
-        within=10,
+        ["unshare", f"--net={path}", "sh", "-c", f"ip -batch - && {filtering}"],
+        within=20,
+        stdin="\n".join(batch) + "\n",
     )
 
 
 def _ip(path: Path, batch: Iterable[str]) -> None:
-    command.run(inside(path, ["ip", "-batch", "-"]), within=20, stdin="\n".join(batch) + "\n")
+    command.run(inside(path, ["ip", "-batch", "-"]), within=60, stdin="\n".join(batch) + "\n")
 
 
 def alive(path: Path) -> bool:
@@ -203,5 +211,9 @@ def alive(path: Path) -> bool:
 
 def is_mount(path: Path) -> bool:
     """Whether something is mounted right there (also where it is a bind of itself)."""
+    return str(path) in _mounts()
+
+
+def _mounts() -> set[str]:
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return any(line.split()[4] == str(path) for line in lines)
+    return {line.split()[4] for line in lines}

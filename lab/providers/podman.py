@@ -4,6 +4,7 @@ What a lab `L` with a machine `N` has here:
 
     container  lab-L-N, labelled lab=L                    its machine
     folder     /run/lab/labs/L/N, in the machine /run/lab   its seed and its ssh socket
+    cgroups    lab.L.N                                    where v1 is needed: see controllers
     namespaces /run/lab/net/L, /run/lab/net/L.N            its switch and its cable
 """
 
@@ -22,7 +23,7 @@ from lab.deadline import Deadline, wait_for
 from lab.errors import CannotRun, CommandFailed, CommandTimeout, LabError
 from lab.images import Images
 from lab.paths import RUN
-from lab.providers import Order, Wire, cgroups, network
+from lab.providers import Order, Wire, cgroups, controllers, network, slim
 
 FOLDER = RUN / "labs"
 INOTIFY_KEY = "fs.inotify.max_user_instances"
@@ -40,10 +41,13 @@ class Podman:
         with lock.hold(LOCK, "podman", within=120):
             network.create(order.lab, order.machines)
             cgroups.enter()  # after it: a mount namespace sees what was shared before it was made
-            image = _import(order.images)
+            image = slim_image = _import(order.images)
+            if any(machine.slim for machine in order.machines.values()):
+                slim_image = slim.image(image, order.images, _podman, _limits())
         with lock.hold(LOCK, "podman", within=120, shared=True):
             there = self.running(order.lab)
-            check_room(sum(not there.get(node) for node in order.machines))
+            full = [node for node, machine in order.machines.items() if not machine.slim]
+            check_room(sum(not there.get(node) for node in full))
             for node in order.machines:
                 folder = FOLDER / order.lab / node
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -54,28 +58,46 @@ class Podman:
                 jobs = [
                     pool.submit(self.power_on, order.lab, node)
                     if node in there
+                    else pool.submit(self._create, order, node, slim_image)
+                    if machine.slim
                     else pool.submit(self._create, order, node, image)
-                    for node in order.machines
+                    for node, machine in order.machines.items()
                     if not there.get(node)
                 ]
             for job in jobs:
                 job.result()
 
     def _create(self, order: Order, node: str, image: str) -> None:
+        machine, init = order.machines[node], "/sbin/init"
         run = ["run", "--detach", "--name", _name(order.lab, node), "--hostname", node]
         labels = ["--label", f"lab={order.lab}", "--label", f"node={node}"]
         kind = ["--systemd=always", "--privileged", "--no-hosts", "--dns=none"]
+        if machine.slim:
+            labels += ["--label", slim.LABEL]
+            kind[0] = f"--pidfile={_pid(order.lab, node)}"
+            init = slim.INIT
         mounts = [
             "--volume",
             f"{FOLDER / order.lab / node}:/run/lab",
             "--volume",
             f"{order.images.packages}:/srv/packages:ro",
         ]
-        if order.machines[node].hypervisor:
+        groups: list[Path] = []
+        if machine.hypervisor:
             mounts += ["--volume", f"{order.images.folder}:/srv/images:ro"]
+            # A volume is no overlay file system, so that podman there can stack its own on it.
+            mounts += ["--volume", "/var/lib/containers"]
+            groups = controllers.create(_groups(order.lab, node))
+            may_mount = "".join(f"{name}\n" for name in controllers.hierarchies())
+            (FOLDER / order.lab / node / "controllers").write_text(may_mount)
         wire = [f"--network=ns:{network.namespace(order.lab, node)}"]
         try:
-            _podman([*run, *labels, *kind, *_limits(), *wire, *mounts, image, "/sbin/init"])
+            _podman(
+                [*run, *labels, *kind, *_limits(), *wire, *mounts, image, init],
+                prefix=controllers.within(groups),
+            )
+            if machine.slim:
+                slim.seed(_pid(order.lab, node), network.namespace(order.lab, node))
         except BaseException:  # a container that never started must not be taken for a machine
             _remove([e for e in _containers(order.lab) if e["Labels"]["node"] == node])
             raise
@@ -84,6 +106,7 @@ class Podman:
         with lock.hold(LOCK, "podman", within=120):
             cgroups.enter()  # containers outlive the namespace when this machine is rebooted
             _remove(_containers(lab))
+            controllers.remove(controllers.found(_groups(lab)))
             network.remove(lab)
             shutil.rmtree(FOLDER / lab, ignore_errors=True)
             if left := self.leftovers(lab):
@@ -101,6 +124,7 @@ class Podman:
     def leftovers(self, lab: str) -> list[str]:
         found = [f"container {entry['Names'][0]}" for entry in _containers(lab)]
         found += [f"network namespace {path}" for path in network.found(lab)]
+        found += [f"cgroup {path}" for path in controllers.found(_groups(lab))]
         if (FOLDER / lab).exists():
             found.append(f"folder {FOLDER / lab}")
         return found
@@ -114,7 +138,8 @@ class Podman:
                 f"the network of lab {lab} is gone: this machine was rebooted since",
                 hint=f"lab down {lab}, then lab up",
             )
-        _podman(["start", _name(lab, node)])
+        groups = controllers.found(_groups(lab, node))
+        _podman(["start", _name(lab, node)], prefix=controllers.within(groups))
 
     def power_off(self, lab: str, node: str) -> None:
         _podman(["kill", "--signal=KILL", _name(lab, node)], check=False)
@@ -145,7 +170,9 @@ class Podman:
     def add_addresses(self, lab: str, addresses: Sequence[str]) -> None:
         network.add_addresses(lab, addresses)
 
-    def ssh_options(self, lab: str, node: str) -> dict[str, str]:
+    def ssh_options(self, lab: str, node: str, *, is_slim: bool = False) -> dict[str, str]:
+        if is_slim:
+            return {"ProxyCommand": slim.login(_pid(lab, node), network.namespace(lab, node))}
         socket = FOLDER / lab / node / "ssh"
         return {"ProxyCommand": f"socat - UNIX-CONNECT:{socket}"}
 
@@ -156,12 +183,13 @@ class Podman:
 def check_room(new: int) -> None:
     """Raise CannotRun if the kernel's limit of inotify instances has no room for new machines.
 
-    Each systemd takes some, all of one user's on this machine count together, and a systemd
-    that gets none comes up half: it has to be said before, since afterwards it looks like
-    anything else.
+    Each systemd takes some (slim machines have none), all of one user's on this machine count
+    together, and a systemd that gets none comes up half: it has to be said before, since
+    afterwards it looks like anything else.
     """
     limit = int(INOTIFY.read_text())
-    machines = new + sum(entry["State"] == "running" for entry in _containers())
+    full = [entry for entry in _containers() if "slim" not in entry["Labels"]]
+    machines = new + sum(entry["State"] == "running" for entry in full)
     needed = machines * INOTIFY_EACH
     if needed > limit:
         raise CannotRun(
@@ -171,12 +199,27 @@ def check_room(new: int) -> None:
         )
 
 
+def _pid(lab: str, node: str) -> Path:
+    return FOLDER / lab / node / "pid"
+
+
 def _name(lab: str, node: str) -> str:
     return f"lab-{lab}-{node}"
 
 
-def _podman(arguments: Sequence[str], *, within: float = 60, check: bool = True) -> str:
-    done = command.run([*cgroups.prefix(), "podman", *arguments], within=within, check=check)
+def _groups(lab: str, node: str = "*") -> str:
+    return f"lab.{lab}.{node}"  # neither name can have a dot
+
+
+def _podman(
+    arguments: Sequence[str],
+    *,
+    within: float = 60,
+    check: bool = True,
+    prefix: Sequence[str] = (),
+) -> str:
+    argv = [*prefix, *cgroups.prefix(), "podman", *arguments]
+    done = command.run(argv, within=within, check=check)
     return done.stdout if done.returncode == 0 else ""
 
 

@@ -202,8 +202,12 @@ class Console(Report):
                     self._line("  ", line, _BAD)
             case ClusterChanged():
                 after = f"+{event.at - self._since:.1f}s " if self._since else ""
-                for change in event.changes:
-                    self._line(f"  {after}cluster: ", one_line(change), _DIM)
+                for change in event.changes[:_LINES]:
+                    line = one_line(change)
+                    short = line if len(line) <= _LONG else line[: _LONG - 1] + "…"
+                    self._line(f"  {after}cluster: ", short, _DIM)
+                if (more := len(event.changes) - _LINES) > 0:
+                    self._line("  ", f"… {more} more changes (transcript)", "dim italic")
             case PowerSwitched():
                 after = f"+{event.at - self._since:.1f}s " if self._since else ""
                 self._line(f"  {after}", power(event), "bold")

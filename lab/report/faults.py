@@ -7,7 +7,7 @@ from operator import itemgetter
 
 from lab.report.bars import PATTERNS, box, colours, kind, seconds
 from lab.report.markup import Html, tag
-from lab.report.recovery import Mark, Recovery
+from lab.report.recovery import ROWS, Mark, Recovery
 from lab.report.text import one_line
 from lab.report.timeline import NARROW, WIDE, picture
 
@@ -17,6 +17,7 @@ def figure(recovery: Recovery, name: str) -> Html:
     return tag(
         "figure",
         tag("figcaption", tag("strong", heading(recovery)), " ", tag("span", brief(recovery))),
+        *([tag("p", left, class_="end")] if (left := _left(recovery)) else []),
         *(picture(recovery, layout, f"{name}-{layout.name}") for layout in (WIDE, NARROW)),
         _legend(recovery),
         _table(recovery),
@@ -43,6 +44,16 @@ def brief(recovery: Recovery) -> str:
     return ", ".join(part.replace(" s", "\u00a0s") for part in parts)
 
 
+def _left(recovery: Recovery) -> str:
+    """What the picture leaves out."""
+    parts = []
+    if recovery.unchanged:
+        parts.append(f"{recovery.unchanged} nodes and resources that were well all the time")
+    if recovery.more:
+        parts.append(f"{recovery.more} more that changed")
+    return f"Not drawn: {', '.join(parts)}." if parts else ""
+
+
 def _legend(recovery: Recovery) -> Html:
     items = [
         tag(
@@ -65,7 +76,7 @@ def _swatches(recovery: Recovery) -> Iterator[tuple[Html, str]]:
         yield box(0.0, 3.0, 26.0, 8.0, "off"), "machine without power"
     spells = [one for row in recovery.resources for one in row.stretches]
     used = {node for one in spells for node in one.nodes}
-    for node, look in colours(recovery).items():
+    for node, look in list(colours(recovery).items())[:ROWS]:
         if node in used:
             yield box(*size, look), f"resource on {node}"
     if any(one.nodes and one.state.endswith("ing") for one in spells):

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from lab.events import StepEnded
+from lab.report import growth
 from lab.report.bars import definitions
 from lab.report.faults import brief, heading
 from lab.report.history import History, Run, Section, history
 from lab.report.markup import Html, joined, tag
+from lab.report.page import document
 from lab.report.recovery import Recovery, recoveries
 from lab.report.sections import badge, section
 from lab.report.text import duration, lines_of, one_line
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # what a machine printed stays text
 _BAD = ("error", "broken off", "failed")  # the worst first
 _COLUMNS = ("section", "title", "verdict", "cluster", "harness", "verbatim", "adapted", "added")
 _COUNTS = ("verbatim", "adapted", "added")
@@ -43,18 +43,8 @@ def render(events: list[dict[str, Any]]) -> str:
     drawn = recoveries(found)
     body = [definitions(), *_header(found)]
     if found.runs:
-        body += [_overview(found, drawn), *_sections(found, drawn)]
-    style = (files("lab.report") / "page.css").read_text(encoding="utf-8")
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", one_line(name)),
-        tag("style", Html(style)),
-    )
-    return f"<!DOCTYPE html>\n{tag('html', head, tag('body', tag('main', *body)), lang='en')}\n"
+        body += [_overview(found, drawn), *growth.block(found), *_sections(found, drawn)]
+    return document(name, *body)
 
 
 def outcome(found: History) -> str:

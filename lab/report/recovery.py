@@ -10,11 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from lab.events import ClusterChanged, Event, FaultHealed, FaultInjected, PowerSwitched, Recovered
+from lab.fleet import named
 from lab.report.history import History, Section
 
 _BEFORE = 0.08  # how much of the picture shows the time before the fault
 _AFTER = 0.05  # … and after the last mark
 _FAR = 2.0  # a healing that comes so many times later than all else is not drawn to scale
+ROWS = 24  # of nodes, and of resources, in one picture
+_WELL = {("online", False), ("Started", False)}
 _SAME = 0.001  # seconds; a fault's own `at` as Recovered.began is in its time, too
 
 MarkKind = Literal["fault", "phase", "healed", "other"]
@@ -59,7 +62,8 @@ class Recovery:
     """What followed on faults. The picture is from `begin` to `end`.
 
     `faults`: their numbers, mostly one; none if it was the book's own `kill`. `observed`:
-    whether a Recovered is on record; else the phases are unknown.
+    whether a Recovered is on record; else the phases are unknown. Of very many rows those are left
+    out that are all well all the time (`unchanged`), and `more` that are beyond ROWS.
     """
 
     text: str
@@ -70,6 +74,8 @@ class Recovery:
     end: float
     nodes: tuple[Row, ...] = ()
     resources: tuple[Row, ...] = ()
+    unchanged: int = 0
+    more: int = 0
 
     def phase(self, name: str) -> float | None:
         """When a phase was reached; None if it was not, or nobody looked."""
@@ -200,6 +206,8 @@ def _recovery(seed: _Seed, section: Section, record: _Record) -> Recovery:
         if other not in seed.faults and begin <= other.at - began <= end:
             marks.append(Mark(f"fault {other.number}", other.at - began, "other"))
     seen = record.until(began + until)  # what came later is the next part's
+    nodes, few_nodes = _few(_nodes(seen, began, begin, end))
+    resources, few_resources = _few(_resources(seen, began, begin, end))
     return Recovery(
         text=", ".join(one.text for one in seed.faults) or (recovered.text if recovered else ""),
         faults=tuple(one.number for one in seed.faults),
@@ -207,8 +215,10 @@ def _recovery(seed: _Seed, section: Section, record: _Record) -> Recovery:
         marks=tuple(sorted(marks, key=lambda mark: (mark.missing, mark.at))),
         begin=begin,
         end=end,
-        nodes=_nodes(seen, began, begin, end),
-        resources=_resources(seen, began, begin, end),
+        nodes=nodes,
+        resources=resources,
+        unchanged=few_nodes[0] + few_resources[0],
+        more=few_nodes[1] + few_resources[1],
     )
 
 
@@ -274,6 +284,24 @@ def _resources(record: _Record, began: float, begin: float, end: float) -> tuple
             role = str(state.get("role", ""))
             _add(found.setdefault(name, []), Stretch(since, till, role, nodes, failed))
     return tuple(Row(name, tuple(stretches)) for name, stretches in found.items())
+
+
+def _few(rows: tuple[Row, ...]) -> tuple[tuple[Row, ...], tuple[int, int]]:
+    """No more than ROWS of them: without those that were well throughout, and with those that look
+    the same as one; and how many of the first kind, and how many more, are not there.
+    """
+    if len(rows) <= ROWS:
+        return rows, (0, 0)
+    alike: dict[tuple[object, ...], list[str]] = {}
+    unchanged = 0
+    for row in rows:
+        states = {(one.state, one.failed) for one in row.stretches}
+        if len(row.stretches) == 1 and states <= _WELL and not row.switched:
+            unchanged += 1
+        else:
+            alike.setdefault((row.stretches, row.off, row.switched), []).append(row.name)
+    found = [Row(named(names), *key) for key, names in alike.items()]  # type: ignore[arg-type]
+    return tuple(found[:ROWS]), (unchanged, len(found[ROWS:]))
 
 
 def _add(row: list[Stretch], new: Stretch) -> None:

@@ -18,6 +18,7 @@ import yaml
 
 from lab import paths, platforms, scenario
 from lab.lab import everything
+from lab.providers import controllers
 
 LAB = [sys.executable, "-m", "lab.cli"]
 LONG = 900.0  # seconds: more than any command of these tests may take
@@ -128,6 +129,7 @@ def traces(name: str) -> list[str]:
         if re.search(rf"\blab-{name}-|/labs/{name}/|/net/{name}\.|bmc_daemon {name}\b", command):
             found.append(f"process {process.name}: {command}")
     found += [f"cgroup {path}" for path in _empty_cgroups()]
+    found += [f"cgroup {path}" for path in controllers.found(f"lab.{name}.*")]
     run = Path("/run/lab")
     files = [p for p in run.rglob("*") if name in p.parts or p.name.startswith(f"{name}.")]
     return found + [f"file {path}" for path in files]

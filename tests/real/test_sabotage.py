@@ -107,7 +107,7 @@ def test_sabotage(name: str, altered: Make) -> None:
 
     disk = "/var/lib/libvirt/images/guest1.qcow2"
     sabotaged.on(host, f"mv {disk} {disk}.away")
-    sabotaged.fails("4.3.2", "virtual machine guest1 is running", soon)
+    sabotaged.fails("4.3.2", "libvirt says that guest1 is running", soon)
     sabotaged.on(host, f"mv {disk}.away {disk}")
     sabotaged.on(host, "pcs resource delete vm-guest1 --force")
     sabotaged.on(host, "virsh define /etc/pacemaker/guest1.xml")

@@ -357,6 +357,12 @@ def test_without_quorum_what_needs_none_may_run_and_demoted_instances() -> None:
     assert found.seen == "node1 has no quorum, but there are st on node1"
 
 
+def test_an_instance_needs_a_quorum_as_the_resource_does() -> None:
+    found = recorded("no-quorum", "node1").configuration
+    assert (found.needs_quorum("db"), found.needs_quorum("db:1")) == (False, False)
+    assert (found.needs_quorum("web1"), found.needs_quorum("web1:0")) == (True, True)
+
+
 def test_what_is_not_managed_is_not_judged_and_said() -> None:
     def loose(one: Survey) -> Survey:
         seen = status(placed(web2="node1")(one))

@@ -29,19 +29,29 @@ from lab.checks import Seen
 from lab.checks.network import _PROBE
 from lab.context import Context
 from lab.errors import CommandFailed, LabError, Unreachable
+from lab.guests import Guests
 from lab.lab import Lab
+from lab.lxc import Containers
 from lab.machine import Machine, Result, _Backend
 from lab.model import Scenario
 from lab.observer import Observer
 from lab.recovery import History
 from lab.scenario import load
-from lab.status import ClusterStatus, FailedAction, NodeStatus, NoStatus, ResourceStatus
+from lab.status import (
+    ClusterStatus,
+    FailedAction,
+    NodeStatus,
+    NoStatus,
+    ReplicaStatus,
+    ResourceStatus,
+)
+from lab.vms import VirtualMachines
 
 HOST, GUEST = "example-host", "guest1"
 ITSELF = "192.168.122.103"  # the remote node's address
 NODE1, NODE2, REMOTE = "node1", "node2", "remote1"
 NODES = [HOST, GUEST]
-ALL = [*NODES, NODE1, NODE2, REMOTE]
+ALL = [*NODES, NODE1, NODE2, REMOTE, "r1", "r2"]
 GUESTS = load(paths.SCENARIOS / "guest-walkthrough.yaml")
 REMOTES = load(paths.SCENARIOS / "remote-walkthrough.yaml")
 VMS = load(paths.SCENARIOS / "vm-remote-nodes.yaml")
@@ -106,6 +116,9 @@ class Facts:
             return SimpleNamespace(is_installed=False)  # its version is an error
         return SimpleNamespace(is_installed=True, version=version)
 
+    def drop(self) -> None:
+        """There is no connection."""
+
     def socket(self, name: str) -> SimpleNamespace:
         return SimpleNamespace(is_listening=name in self.sockets)
 
@@ -132,11 +145,20 @@ def answered(command: str, answer: Answer, check: bool = False) -> Result:
 
 @dataclass
 class Virtual:
-    """libvirt and QEMU on a host."""
+    """libvirt and the guests' processes on a host."""
 
     states: dict[str, str] = field(default_factory=dict)
     processes: dict[str, str] = field(default_factory=dict)
     answer: str | Exception = "9.0.0"
+    kind: type[Guests] = VirtualMachines
+
+    @property
+    def process_is(self) -> str:
+        return self.kind.process_is
+
+    @property
+    def boot_is(self) -> str:
+        return self.kind.boot_is
 
     def version(self) -> str:
         if isinstance(self.answer, Exception):
@@ -193,8 +215,10 @@ class World:
     def machine(self, node: str) -> Any:
         return self.machines[node]
 
-    def guests(self, host: str) -> Virtual:
+    def guests(self, host: str, kind: str = "vm") -> Virtual:
         assert host == HOST
+        if (kind == "container") != (self.virtual.kind is Containers):
+            raise CommandFailed(f"no connection driver for {kind}")
         return self.virtual
 
     def guests_of(self, guest: str) -> Virtual:
@@ -282,6 +306,36 @@ NOT_RUNNING = World(cluster=NoStatus("no cluster status: not connected"))
 
 def recorded(name: str) -> World:
     return World(cluster=status.parse((DATA / f"crm_mon-{name}.xml").read_text()))
+
+
+def bundled(
+    *,
+    inside: Answer = "Dummy-FAKE2:0.state ",
+    outside: str = "",
+    process: Answer = "c2 900 then\n",
+    node: NodeStatus | None = None,
+    **first: Any,
+) -> World:
+    """The bundle web with two replicas; the first one, and its container, as it is said here."""
+    world = recorded("2.1.5-bundle")
+    seen = world.cluster
+    assert isinstance(seen, ClusterStatus)
+    one, two = seen.bundles["web"]
+    nodes = seen.nodes | ({"web-0": node} if node else {})
+    world.cluster = replace(seen, nodes=nodes, bundles={"web": (replace(one, **first), two)})
+    answers: dict[str, Answer] = {
+        "podman exec web-podman-0 find .*": inside,
+        "podman exec web-podman-1 find .*": "Dummy-FAKE2:1.state ",
+        r"podman inspect --format '\{\{.*\}\}' web-podman-0": process,
+        "find /run .*": outside,
+    }
+    world.machines = {HOST: Facts(runs=answers), GUEST: Facts(runs={"find /run .*": ""})}
+    return world
+
+
+REPLICA = NodeStatus("web-0", "replica", True, guest_of="web-podman-0")
+CONTAINER = replace(resource("web-podman-0", HOST), agent="ocf:heartbeat:podman")
+WITHOUT_BUNDLES = recorded("2.1.5-started")
 
 
 def dummies(world: World, **holders: str) -> World:
@@ -472,6 +526,14 @@ def unit(load: str, active: str, enabled: str, exit_status: int = 0) -> World:
 def restarted(process: str, boot: str) -> World:
     world = runs(GUEST, "cat /proc/sys/kernel/random/boot_id", f"{boot}\n")
     world.virtual.processes = {GUEST: process}
+    return world
+
+
+def new_container(process: str, boot: str) -> World:
+    """Its boot_id is that of the host's kernel: only its PID 1 tells."""
+    world = restarted(process, "")
+    world.machines[GUEST].runs = {"cut -d' ' -f22 /proc/1/stat": f"{boot}\n"}
+    world.virtual.kind = Containers
     return world
 
 
@@ -974,11 +1036,18 @@ CASES = [
         lasting((30, "Stopped"), (20, "Starting"), (2, "Starting")),
         [
             (lasting((5, "Starting")), "Starting for 5 s"),
-            (lasting((20, "Starting"), (10, "Stopped"), (5, "Starting")), "Starting for 5 s"),
-            (lasting((20, "Starting"), (5, "Stopped")), "Stopped"),
-            (lasting((20, "Starting"), (5, "")), "absent"),
+            (lasting((15, "Starting"), (10, "Stopped"), (4, "Starting")), "Starting for 5 s"),
+            (lasting((10, "Starting"), (5, "Stopped")), "Starting for 5 s"),
+            (lasting((20, "Stopped")), "Stopped"),
+            (lasting((20, "")), "absent"),
             (lasting(), "no change"),
         ],
+    ),
+    Case(
+        "role_lasts",
+        {"resource": "FAKE1", "role": "Stopped", "seconds": 8},
+        lasting((30, "Stopped"), (20, "Starting"), (10, "Started")),  # over when it was looked for
+        [(lasting((30, "Starting"), (20, "Stopped"), (15, "")), "Stopped for 5 s")],
     ),
     Case(
         "dummy_not_restarted",
@@ -1159,6 +1228,12 @@ CASES = [
         [(World(virtual=Virtual(answer=CommandFailed("libvirtd: refused"))), "refused")],
     ),
     Case(
+        "libvirt_answers",
+        {"host": HOST, "kind": "container"},
+        World(virtual=Virtual(kind=Containers)),
+        [(World(), "no connection driver")],
+    ),
+    Case(
         "domain_state",
         {"guest": GUEST, "state": "running"},
         World(virtual=Virtual({GUEST: "running"})),
@@ -1178,6 +1253,74 @@ CASES = [
             (restarted("9 900", ""), "the same boot"),
         ],
         earlier=restarted("7 100", "b1"),
+    ),
+    Case(
+        "guest_restarted",
+        {"guest": GUEST},
+        new_container("9 900", "91000"),
+        [
+            (new_container("7 100", "91000"), "the same libvirt_lxc process"),
+            (new_container("", "91000"), "no libvirt_lxc process"),
+            (new_container("9 900", "80000"), "the same boot"),
+        ],
+        earlier=new_container("7 100", "80000"),
+    ),
+    Case(
+        "bundle_up",
+        {"bundle": "web", "replicas": 2},
+        bundled(),
+        [
+            (WITHOUT_BUNDLES, "no such bundle"),
+            (bundled(container=resource("web-podman-0")), "web-podman-0 Stopped"),
+            (bundled(container=replace(CONTAINER, failed=True)), "(failed)"),
+            (bundled(container=replace(CONTAINER, nodes=(HOST, GUEST))), f"{HOST} {GUEST}"),
+            (bundled(connection=resource("web-0")), "web-0 online"),
+            (bundled(primitive=resource("FAKE2:0")), "FAKE2:0 Stopped"),
+            (bundled(primitive=resource("FAKE2:0", "web-1")), "FAKE2:0 Started web-1"),
+            (bundled(node=replace(REPLICA, online=False)), "web-0 offline"),
+            (bundled(node=replace(REPLICA, standby=True)), "web-0 online standby"),
+            (bundled(node=replace(REPLICA, kind="guest")), "web-0 online"),
+        ],
+    ),
+    Case(
+        "bundle_up",
+        {"bundle": "web", "replicas": 2},
+        bundled(connection=None, primitive=None),
+        [(bundled(connection=None, container=replace(CONTAINER, role="Starting")), "Starting")],
+    ),
+    Case(
+        "bundle_up",
+        {"bundle": "web", "replicas": 3},
+        World(cluster=ClusterStatus(bundles={"web": (ReplicaStatus(CONTAINER),) * 3})),
+        [(bundled(), "web-podman-1")],
+    ),
+    Case(
+        "replicas_real",
+        {"bundle": "web"},
+        bundled(),
+        [
+            (WITHOUT_BUNDLES, "no replica"),
+            (bundled(inside=""), "web-podman-0: nothing"),
+            (bundled(inside="Dummy-FAKE2:1.state "), "web-podman-0: Dummy-FAKE2:1"),
+            (bundled(inside="Dummy-FAKE2:0.state Dummy-FAKE2:1.state "), "FAKE2:0.state Dummy"),
+            (bundled(inside=(125, "no such container")), "no such container"),
+            (bundled(outside="/run/Dummy-FAKE2:0.state\n"), f"FAKE2:0 runs on {HOST}"),
+            (bundled(container=resource("web-podman-0")), "it is nowhere"),
+            (bundled(primitive=None), "there is nothing in web-podman-0"),
+        ],
+    ),
+    Case(
+        "replica_restarted",
+        {"bundle": "web", "replica": 0},
+        bundled(),
+        [
+            (bundled(process="c1 700 now\n"), "the same one"),
+            (bundled(process="\n"), "it does not run"),
+            (bundled(process=(125, "no such container")), "it does not run"),
+            (bundled(container=resource("web-podman-0")), "it does not run"),
+            (WITHOUT_BUNDLES, "it does not run"),
+        ],
+        earlier=bundled(process="c1 700 now\n"),
     ),
     Case(
         "package_installed",
@@ -1437,6 +1580,95 @@ CASES = [
 ]
 
 
+def fleet(world: World, *files: str, online: bool = True) -> World:
+    """node1, node2, and two remote nodes r1 and r2 with these state files on their machines."""
+    members = (NODE1_NODE, replace(NODE1_NODE, name=NODE2))
+    remotes = (replace(REMOTE_NODE, name="r1"), replace(REMOTE_NODE, name="r2", online=online))
+    assert isinstance(world.cluster, ClusterStatus)
+    nodes = {node.name: node for node in (*members, *remotes)}
+    world.cluster = replace(world.cluster, nodes=nodes)
+    world.scenario = REMOTES.model_copy(update={"nodes": dict.fromkeys(nodes), "guests": {}})
+    world.machines = {
+        node: Facts(runs={"find /run .*": text})
+        for node, text in zip(nodes, ["", "", *(files or FLEET_FILES)], strict=True)
+    }
+    return world
+
+
+def lives(*answers: Answer) -> World:
+    """What r1 and r2 tell of their first process and their dummies."""
+    both = dict(zip(("r1", "r2"), answers, strict=True))
+    return World({node: Facts(runs={"cut .*": answer}) for node, answer in both.items()})
+
+
+FLEET_FILES = ("/run/Dummy-F-r1.state\n", "/run/Dummy-F-r2.state\n")
+FLEET = (
+    resource("r1", NODE1),
+    resource("r2", NODE2),
+    resource("F-r1", "r1"),
+    resource("F-r2", "r2"),
+)
+LIVES = ("700\n17 2026-03-01", "701\n18 2026-03-01")
+R = ["r1", "r2"]
+
+CASES += [
+    Case(
+        "all_remote",
+        {"nodes": R, "hosts": [NODE1, NODE2]},
+        fleet(cluster(*FLEET)),
+        [
+            (fleet(cluster(*FLEET), online=False), "1 are not: r2: remote node, offline"),
+            (fleet(cluster(FLEET[0], resource("r2", NODE1))), "node2: no connection is on it"),
+            (cluster(*FLEET), "2 are not: r1: no such node"),
+            (fleet(cluster(FLEET[0])), "r2: no connection"),
+            (fleet(cluster(FLEET[0], resource("r2"))), "r2: connection Stopped"),
+            (fleet(cluster(FLEET[0], resource("r2", "r1"))), "r2: connection Started r1"),
+            (fleet(cluster(FLEET[0], resource("r2", NODE1, NODE2))), "Started node1 node2"),
+            (fleet(cluster(FLEET[0], resource("r2", NODE2, failed=True))), "failed"),
+            (fleet(cluster(FLEET[0], resource("r2", NODE2, role="Starting"))), "Starting"),
+        ],
+        earlier=World(),
+    ),
+    Case(
+        "all_remote",
+        {"nodes": R, "hosts": [NODE1]},
+        fleet(cluster(FLEET[0], resource("r2", NODE1))),
+        [(fleet(cluster(*FLEET)), "1 are not: r2: connection Started node2")],
+        earlier=World(),
+    ),
+    Case(
+        "dummy_on_each",
+        {"prefix": "F-", "nodes": R},
+        fleet(cluster(*FLEET)),
+        [
+            (fleet(cluster(*FLEET[:3])), "r2: no such resource"),
+            (fleet(cluster(*FLEET[:3], resource("F-r2"))), "r2: Stopped"),
+            (fleet(cluster(*FLEET[:3], resource("F-r2", "r1"))), "r2: Started r1"),
+            (fleet(cluster(*FLEET[:3], resource("F-r2", "r1", "r2"))), "r2: Started r1 r2"),
+            (fleet(cluster(*FLEET[:3], resource("F-r2", "r2", failed=True))), "failed"),
+            (fleet(cluster(*FLEET), FLEET_FILES[0], ""), "r2: its state file is on no machine"),
+            (fleet(cluster(*FLEET), *reversed(FLEET_FILES)), "r1: its state file is on r2"),
+            (
+                fleet(cluster(*FLEET), "".join(FLEET_FILES), FLEET_FILES[1]),
+                "r2: its state file is on r1, r2",
+            ),
+        ],
+    ),
+    Case(
+        "undisturbed",
+        {"prefix": "F-", "nodes": R},
+        lives(*LIVES),
+        [
+            (lives(LIVES[0], "702\n18 2026-03-01"), "r2: 701 18 2026-03-01 became 702"),
+            (lives("700\n19 2026-03-01", LIVES[1]), "r1: 700 17 2026-03-01 became 700 19"),
+            (lives(LIVES[0], "701"), "r2"),
+            (lives(LIVES[0], (1, "stat: missing operand")), "exit status 1"),
+        ],
+        earlier=lives(*LIVES),
+    ),
+]
+
+
 def named(case: Case, number: int) -> str:
     return f"{case.check}-{number}"
 
@@ -1540,6 +1772,13 @@ def test_what_was_typed_on_several_nodes_is_looked_at_on_each(check: str) -> Non
 
 def case_of(check: str) -> Case:
     return next(case for case in CASES if case.check == check)
+
+
+def test_a_replica_that_did_not_run_was_not_restarted() -> None:
+    case = case_of("replica_restarted")
+    seen = case.look(case.true, earlier=bundled(process="\n"))
+    assert not seen.ok
+    assert "did not run before" in seen.text
 
 
 def test_reboot_of_a_machine_that_had_no_power_is_none() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -38,8 +38,8 @@ from lab.events import (
 )
 from lab.lab import Lab, Record
 from lab.machine import Result
-from lab.model import Announcement
-from lab.plan import PlannedCommand, PlannedPart, PlannedStep, Use
+from lab.model import Announcement, Departure, Platform
+from lab.plan import PlannedCommand, PlannedPart, PlannedStep, Use, key
 from lab.reporter import Reporter
 from lab.runner import Runner
 from lab.status import ClusterStatus, NodeStatus, NoStatus, ResourceStatus
@@ -106,6 +106,7 @@ class FakeLab:
     def scenario(self) -> FakeLab:
         return self
 
+    platform = Platform(name="none", title="", family="debian", suite="", versions={}, packages={})
     cluster_nodes = (HOST,)
     names = (HOST,)
     name = "a-lab"
@@ -392,6 +393,13 @@ def test_counts(stage: Stage) -> None:
     assert (ended.verbatim, ended.adapted, ended.added) == (1, 1, 1)
 
 
+def test_a_section_says_which_plan_it_was_run_by(stage: Stage) -> None:
+    stage.answers(one="", two="")
+    first, again, other = (stage.run(part(command(text))).plan for text in ("one", "one", "two"))
+    assert first == again == key(section("1.1", part(command("one"))), stage.lab.platform)
+    assert first != other
+
+
 # -- secrets --------------------------------------------------------------------------------
 
 
@@ -527,6 +535,31 @@ def test_a_hint_is_passed_on(stage: Stage) -> None:
 
     stage.run(part(expect=(check(hinting),), within=0.0))
     assert stage.one(Checked).hint == "mend it"
+
+
+def test_what_shows_a_departure_is_told_as_such(stage: Stage) -> None:
+    departure = Departure(
+        kind="output", book="it says one thing", now="it says another", shown_by={"yes": None}
+    )
+    stage.run(part(expect=(check(yes), replace(check(yes), departs=departure))))
+    assert [event.departs for event in stage.all(Checked)] == ["", "it says another"]
+    assert stage.one(StepEnded).verdict == "passed"
+
+
+def test_a_departure_that_is_none_any_more_fails_the_section(stage: Stage) -> None:
+    departure = Departure(
+        kind="output", book="it says one thing", now="it says another", shown_by={"no": None}
+    )
+    ended = stage.run(part(expect=(replace(check(no), departs=departure),), within=0.05))
+    assert ended.verdict == "failed"
+    assert stage.one(Checked).departs == "it says another"
+
+
+def test_whose_section_it_is(stage: Stage) -> None:
+    borrowed = replace(section("1.1", part(expect=(check(yes),))), origin="another")
+    stage.runner.run([borrowed, section("1.2", part(expect=(check(yes),)))])
+    assert [event.origin for event in stage.all(StepStarted)] == ["another", ""]
+    assert [event.origin for event in stage.all(StepEnded)] == ["another", ""]
 
 
 def test_a_check_that_remembers_but_cannot_is_no_pass(stage: Stage, collected: list[str]) -> None:

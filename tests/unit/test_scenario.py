@@ -139,19 +139,19 @@ BAD = {
         ("about: A", "about: A\nsteppes: []"),
         3,
         "steppes: unknown key; did you mean 'steps'? "
-        "valid: about, chapter, guests, nodes, prepare, steps, title",
+        "valid: about, chapter, fleet, guests, nodes, prepare, steps, title",
     ),
     "misspelt key at the top": (
         ("about: A", "abuot: A"),
         2,
         "abuot: unknown key; did you mean 'about'? "
-        "valid: about, chapter, guests, nodes, prepare, steps, title (and 1 more)",
+        "valid: about, chapter, fleet, guests, nodes, prepare, steps, title (and 1 more)",
     ),
     "unknown key of a node": (
         ("plain: {address: 10.0.0.2}", "plain: {address: 10.0.0.2, memry: 512}"),
         6,
         "nodes, plain, memry: unknown key; did you mean 'memory'? "
-        "valid: address, cpus, hypervisor, memory, role",
+        "valid: address, cpus, hypervisor, memory, role, slim",
     ),
     "unknown key in a step": (
         ("    act:\n", "    acts:\n"),
@@ -530,7 +530,7 @@ def test_no_mapping(path: Path, text: str) -> None:
         scenario.load(path)
     assert caught.value.exit_code == 2
     assert caught.value.message == (
-        f"{path}:1: a scenario is a mapping; its keys: about, chapter, guests, nodes, "
+        f"{path}:1: a scenario is a mapping; its keys: about, chapter, fleet, guests, nodes, "
         "prepare, steps, title"
     )
 

@@ -134,6 +134,53 @@ def test_members_of_groups_and_bundles_are_found() -> None:
     assert {r.id: r.nodes for r in found.resources.values()} == {"a": ("n1",), "c": ("n2",)}
 
 
+def test_replicas_are_nodes_of_their_own_kind() -> None:
+    nodes = sample("2.1.5-bundle").nodes
+    assert {n.name: (n.kind, n.guest_of) for n in nodes.values()} == {
+        "example-host": ("member", ""),
+        "guest1": ("guest", "lxc-guest1"),
+        "web-0": ("replica", "web-podman-0"),
+        "web-1": ("replica", "web-podman-1"),
+    }
+
+
+def test_replicas_of_a_bundle() -> None:
+    found = sample("2.1.5-bundle")
+    assert list(found.bundles) == ["web"]
+    first, second = found.bundles["web"]
+    assert (first.container.text, first.container.agent) == (
+        "Started example-host",
+        "ocf:heartbeat:podman",
+    )
+    for number, one in enumerate((first, second)):
+        assert one.container == found.resources[f"web-podman-{number}"]
+        assert one.connection == found.resources[f"web-{number}"]
+        assert one.primitive
+        assert (one.primitive.id, one.primitive.text) == (
+            f"FAKE2:{number}",
+            f"Started web-{number}",
+        )
+
+
+def test_instances_in_replicas_that_share_an_id_are_told_apart_by_replica() -> None:
+    def replica(number: int, *inside: str) -> str:
+        container = resource(f"b-docker-{number}", "Started", "n1")
+        return f'<replica id="{number}">{"".join(inside)}{container}</replica>'
+
+    replicas = [
+        replica(0, resource("b-ip-10.0.0.1", "Started", "n1"), resource("a", "Started", "b-0")),
+        replica(1, resource("a", "Stopped")),
+        replica(2),
+    ]
+    found = made(f'<bundle id="b" type="docker">{"".join(replicas)}</bundle>').bundles["b"]
+    assert [one.primitive and one.primitive.text for one in found] == [
+        "Started b-0",
+        "Stopped",
+        None,
+    ]
+    assert [one.connection for one in found] == [None, None, None]
+
+
 @pytest.mark.parametrize("stopped_first", [False, True])
 def test_instances_of_an_anonymous_clone_do_not_hide_each_other(stopped_first: bool) -> None:
     instances = [
@@ -250,3 +297,17 @@ def test_same_operation_failing_on_another_node_is_a_change() -> None:
         "failed: r_start_0 on b: error",
         "cleared: r_start_0 on a: error",
     ]
+
+
+def test_many_that_change_alike_are_one_line() -> None:
+    def of(state: bool, count: int) -> ClusterStatus:
+        names = [f"r{n}" for n in range(1, count + 1)]
+        return ClusterStatus(nodes={name: NodeStatus(name, "remote", state) for name in names})
+
+    assert of(True, 7).changes_since(of(False, 7)) == ["node r1 … r7: offline → online"]
+    assert of(True, 4).changes_since(of(False, 4)) == [
+        f"node r{n}: offline → online" for n in range(1, 5)
+    ]
+    one = of(True, 7)
+    other = ClusterStatus(nodes={**of(False, 7).nodes, "r2": NodeStatus("r2", "remote", True)})
+    assert one.changes_since(other) == ["node r1, r3, r4, r5, r6, r7: offline → online"]

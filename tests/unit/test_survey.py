@@ -216,7 +216,7 @@ class World:
             self.nodes[name].stub("cibadmin", CIB)
             self.nodes[name].stub("journalctl", "")
             self.nodes[name].stub("find", "")
-        self.scenario = SimpleNamespace(guests={"guest1": None})
+        self.scenario = SimpleNamespace(guests={"guest1": None}, nodes={})
         self.platform = platforms.load("debian-12")
         if pacemaker:
             versions = {**self.platform.versions, "pacemaker": pacemaker}
@@ -324,3 +324,49 @@ def test_guests_that_are_online_are_surveyed_too(world: World) -> None:
 
 def test_no_machine_no_survey(world: World) -> None:
     assert surveyor(world).look([]) == {}
+
+
+# -- slim machines --------------------------------------------------------------------------
+
+LOGGED = """\
+Nov 23 03:00:00.000 remote1 pacemaker-remoted   [2] (main) \tnotice: Starting
+Nov 23 03:00:01.000 remote1 pacemaker-remoted   [2] (x) \terror: x: Triggered fatal assert at x.c
+Nov 23 03:00:02.000 remote1 Dummy(FAKE)[9]: INFO: an assertion of an agent failed, dumped nothing
+"""
+
+
+@pytest.fixture
+def slim(world: World) -> Node:
+    """node1 as a slim machine with that log."""
+    world.scenario.nodes["node1"] = SimpleNamespace(slim=True)
+    node = world.nodes["node1"]
+    node.stub("stat", f"{len(LOGGED)}\n")
+    node.stub("head", LOGGED)
+    return node
+
+
+def test_a_slim_machine_has_a_log_for_a_journal(world: World, slim: Node) -> None:
+    slim.stub("find", "/core.1\t10\t1795390480.0\n")
+    found = surveyor(world).look(["node1"])["node1"]
+    assert (found.problem, len(found.cores), len(found.crashes)) == ("", 3, 1)
+    assert "Triggered fatal assert" in found.crashes[0]
+    assert not (slim.folder / "crm_mon.args").exists()
+    assert not (slim.folder / "journalctl.args").exists()
+
+
+def test_its_log_is_read_on_from_where_the_last_look_ended(world: World, slim: Node) -> None:
+    one = surveyor(world)
+    assert len(one.look(["node1"])["node1"].crashes) == 1
+    one.forget()
+    assert one.look(["node1"])["node1"].crashes == ()
+    new = "Nov 23 03:00:03.000 remote1 pacemaker-remoted   [2] (main) \tcrit: it dumped core\n"
+    slim.stub("stat", f"{len(LOGGED + new)}\n")
+    slim.stub("head", LOGGED + new)
+    assert one.look(["node1"])["node1"].crashes == (new.strip(),)
+
+
+def test_a_slim_machine_without_its_log_is_a_problem(world: World, slim: Node) -> None:
+    slim.stub("stat", "", 1)
+    assert surveyor(world).look(["node1"])["node1"].problem == "its log could not be read"
+    slim.problem = Unreachable("gone")
+    assert surveyor(world).look(["node1"])["node1"].problem == "gone"

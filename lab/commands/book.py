@@ -1,0 +1,242 @@
+"""`lab book`: how much of the book is covered, by what, with which verdict; and where it is out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from lab import book as books
+from lab import coverage, paths, recorded
+from lab.commands import Screen, columns, print_json
+from lab.coverage import Cover, Last, Plans, Ran, Row
+from lab.drift import Difference, Drift, drift
+from lab.errors import BadInput
+from lab.report import readme
+from lab.report.coverage import LEGEND, NOT_COVERED, counts, not_covered, totals, verdict
+from lab.report.summary import STYLES
+
+README = paths.ROOT / "README.md"
+_WIDE = 160  # characters of a line where no terminal has a say
+
+
+def book_(options: argparse.Namespace) -> int:
+    """`lab book`"""
+    _check(options)
+    wanted = options.drift or options.platform
+    found = coverage.planned([wanted] if wanted else [])
+    for problem in found.problems:
+        _aside(problem)
+    if options.record:
+        return _record(recorded.read(recorded.FILE), _runs(options.lab), found)
+    ran = recorded.read(recorded.FILE) if options.recorded else _runs(options.lab)
+    book = books.load()
+    rows = coverage.coverage(book, found, ran)
+    platforms = [platform.name for platform in found.platforms]
+    drifts = {platform: drift(rows, platform) for platform in platforms}
+    if options.html:
+        from lab.report import book as page
+
+        output = Path(options.html)
+        text = page.render(book, rows, drifts, table=not options.drift)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+        print(output)
+        return 0
+    if options.drift:
+        if options.json:
+            return print_json([_drift_json(one) for one in drifts[options.drift]])
+        _print_drift(found, drifts[options.drift])
+    elif options.json:
+        print_json({"platforms": platforms, "sections": [_row_json(row) for row in rows]})
+    else:
+        _print_table(book, rows, platforms)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """What does not go together."""
+    if options.record and (set(_given(options)) - {"record", "lab"}):
+        raise BadInput("--record goes with --lab only: it writes what the README tells")
+    if options.recorded and (options.lab or options.drift):
+        raise BadInput("--recorded tells of the repository's records: no --lab, no --drift")
+    if options.drift and options.platform:
+        raise BadInput("--drift names the platform already: no --platform")
+    if options.html and options.json:
+        raise BadInput("give --html or --json, not both")
+
+
+def _given(options: argparse.Namespace) -> list[str]:
+    names = ("platform", "drift", "html", "json", "recorded", "record", "lab")
+    return [name for name in names if getattr(options, name)]
+
+
+def _runs(labs: Sequence[str]) -> list[Ran]:
+    """The runs of this machine, or only those of some labs."""
+    there = sorted({path.parent.parent.name for path in paths.results().glob("*/*/results.jsonl")})
+    for lab in labs:
+        if lab not in there:
+            raise BadInput(
+                f"no run of a lab {lab!r} is on record; runs: {', '.join(there) or 'none'}"
+            )
+    ran, problems = coverage.runs(paths.results(), labs)
+    for problem in problems:
+        _aside(f"left out: {problem}")
+    return ran
+
+
+def _record(there: list[Ran], new: list[Ran], found: Plans) -> int:
+    """Write the records and the README's table, which is made of them."""
+    kept = recorded.merged(there, new, found)
+    text = readme.renewed(README.read_text(encoding="utf-8"), books.load(), found, kept)
+    recorded.write(recorded.FILE, kept)
+    README.write_text(text, encoding="utf-8")
+    fresh = sum(one not in there for one in kept)
+    print(f"{recorded.FILE}: {len(kept)} verdicts, {fresh} of them new")
+    print(f"{README}: the table of them")
+    return 0
+
+
+def _print_table(book: books.Book, rows: Sequence[Row], platforms: Sequence[str]) -> None:
+    screen = Screen(highlight=False)
+    if not screen.is_terminal:
+        screen.width = _WIDE
+    screen.print(Text(f"{book.title}, edition {book.edition}", "bold"))
+    screen.print()
+    titles = {chapter.number: chapter.title for chapter in book.chapters}
+    table = columns("§", "section", *platforms)
+    for column in table.columns[2:]:
+        column.no_wrap = True
+    chapter = scenario = None
+    for row in rows:
+        if row.chapter != chapter:
+            chapter, scenario = row.chapter, None
+            if chapter != row.section:
+                name = titles.get(chapter, "Not in the book")
+                table.add_row(Text(chapter, "bold"), Text(name, "bold"))
+        if not row.covers:
+            said = not_covered(row)
+            style = "bold red" if said == NOT_COVERED else "dim"
+            table.add_row(row.section, Text(row.title), Text(said, style))
+        for name, covers in row.covers.items():
+            if name != scenario:
+                scenario = name
+                table.add_row("", Text(f"scenario {name}", "dim"))
+            cells = [_cell(covers.get(platform)) for platform in platforms]
+            table.add_row(row.section, Text(row.title), *cells)
+    screen.print(table)
+    screen.print()
+    for platform in platforms:
+        screen.print(Text(f"{platform}: {totals(rows, platform)}"), soft_wrap=True)
+    screen.print(Text(LEGEND, "dim"))
+
+
+def _cell(cover: Cover | None) -> Text:
+    if cover is None:
+        return Text("no plan", "dim")
+    said = Text(f"{counts(cover):<4} ")
+    if not cover.last:
+        return said.append("no run", "dim")
+    indent = "\n" + " " * len(said)
+    for number, one in enumerate(cover.last):
+        style = "dim" if one.older else STYLES[one.ran.verdict]
+        said.append(indent if number else "").append(verdict(one), style)
+    return said
+
+
+def _print_drift(found: Plans, drifts: Sequence[Drift]) -> None:
+    (platform,) = found.platforms
+    screen = Screen(highlight=False, soft_wrap=True)
+    screen.print(Text(f"What is otherwise than in the book on {platform.title}", "bold"))
+    for one in drifts:
+        screen.print()
+        screen.print(Text(f"{one.section}  {one.title} ({one.scenario})", "bold underline"))
+        for difference in one.differences:
+            for label, lines in _labelled(difference):
+                screen.print(Text.assemble((f"  {label:<12}", "dim"), lines))
+    if not drifts:
+        screen.print("nothing")
+
+
+def _labelled(one: Difference) -> list[tuple[str, str]]:
+    """A difference in words: what it is, the book's side, today's, the reason."""
+    between = "\n" + " " * 14
+
+    def lines(texts: Sequence[str]) -> str:
+        return between.join(text.replace("\n", between) for text in texts)
+
+    book, now = lines(one.book), lines(one.now)
+    said = [(one.kind, book or "the book has no such command"), ("  now", now or "left out")]
+    if one.why:
+        said.append(("  why", one.why))
+    if one.shown_by:
+        said.append(("  shown by", one.shown_by))
+        seen = one.seen.replace("\n", between)
+        said.append(
+            ("  seen", f"{seen}; {verdict(one.last)}" if one.last else "by no run on record")
+        )
+    return said
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    return {
+        "section": row.section,
+        "title": row.title,
+        "chapter": row.chapter,
+        "concepts": row.concepts,
+        "scenarios": {
+            scenario: {platform: _cover_json(cover) for platform, cover in covers.items()}
+            for scenario, covers in row.covers.items()
+        },
+    }
+
+
+def _cover_json(cover: Cover) -> dict[str, Any]:
+    return {
+        "verbatim": cover.step.verbatim,
+        "adapted": cover.step.adapted,
+        "added": cover.step.added,
+        "in_words": cover.words,
+        "last": [_last_json(one) for one in cover.last],
+    }
+
+
+def _last_json(last: Last) -> dict[str, Any]:
+    ran = last.ran
+    return {
+        "provider": ran.provider,
+        "verdict": ran.verdict,
+        "at": ran.at,
+        "by": ran.by,
+        "older": last.older,
+    }
+
+
+def _drift_json(one: Drift) -> dict[str, Any]:
+    differences = [
+        {
+            "kind": d.kind,
+            "book": list(d.book),
+            "now": list(d.now),
+            "why": d.why,
+            "shown_by": d.shown_by,
+            "seen": d.seen,
+            "last": _last_json(d.last) if d.last else None,
+        }
+        for d in one.differences
+    ]
+    return {
+        "section": one.section,
+        "title": one.title,
+        "scenario": one.scenario,
+        "differences": differences,
+    }
+
+
+def _aside(line: str) -> None:
+    """Say something that is no part of the output, which may be JSON."""
+    print(f"lab: {line}", file=sys.stderr)
