@@ -138,8 +138,8 @@ class Access:
         }
         blocks = []
         for name in scenario.nodes:
-            options = provider.ssh_options(lab, name, is_slim=_slim(scenario, name))
-            blocks.append((name, options))
+            slim = {"is_slim": True} if _slim(scenario, name) else {}
+            blocks.append((name, provider.ssh_options(lab, name, **slim)))
         for name, guest in scenario.guests.items():
             options = {"HostName": guest.address, "HostKeyAlias": name, "ProxyJump": guest.host}
             blocks.append((name, options))

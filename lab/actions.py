@@ -37,7 +37,7 @@ def create_guest(context: Context, guest: Node) -> str:
 
 
 @action("log in to {node}")
-def await_login(context: Context, node: Node, within: int = 240) -> str:
+def await_login(context: Context, node: Node, within: int = 480) -> str:
     """Wait until a machine that is starting can be logged in to."""
     context.machine(node).await_login(within)
     return f"{node} can be logged in to"
@@ -104,11 +104,11 @@ def name_hosts(context: Context, hosts: list[Node], nodes: list[Node]) -> str:
 
 
 @action("measure what {nodes} cost")
-def measure(context: Context, nodes: list[Node], on: Node) -> str:
-    """Measure the CIB, the scheduler on it (asked `on` a node) and the memory of each of `nodes`,
+def measure(context: Context, nodes: list[Node], node: Node) -> str:
+    """Measure the CIB, the scheduler on it (run on `node`) and the memory of each of `nodes`,
     and put them, with the times that `all_remote` kept, beside what was measured before.
     """
-    point = growth.measured(context.lab, nodes, on)
+    point = growth.measured(context.lab, nodes, node)
     points = growth.add(point)
     if context.observer:
         report = context.observer.report

@@ -38,8 +38,8 @@ def find(name: str) -> Path:
 
 
 def load(path: Path, remotes: int | None = None) -> Scenario:
-    """The scenario in a file, with the sections that it borrows from others in their places,
-    and with its fleet expanded (see lab.fleet) to so many `remotes`.
+    """The scenario in a file, with the sections that it borrows from others in their places, and
+    with its fleet expanded (see lab.fleet) to so many `remotes`.
 
     BadInput names file, line, section, key and the valid choices.
     """

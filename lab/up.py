@@ -165,7 +165,8 @@ def _lab(name: str, path: Path, wish: Wish) -> Lab:
     if there.scenario != str(path.resolve()):
         lab.record.scenario = str(path.resolve())
         lab.save()
-    gone = [node for node in lab.scenario.nodes if node not in lab.provider.running(name)]
+    machines = lab.provider.running(name)
+    gone = [node for node in lab.scenario.nodes if node not in machines]
     if gone and there.done:
         raise CannotRun(
             f"lab {name} had done {len(there.done)} sections, but its machine "

@@ -26,7 +26,7 @@ check = Vocabulary("check")
 
 def load() -> Vocabulary:
     """The table with every check in it."""
-    modules = ("machine", "network", "cluster", "resources", "bundle", "guest", "fencing", "fleet")
-    for module in modules:
+    modules = "machine network cluster resources bundle guest fencing connections fleet"
+    for module in modules.split():
         import_module(f"lab.checks.{module}")
     return check

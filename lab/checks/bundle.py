@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shlex
+from typing import TYPE_CHECKING
 
 from lab.checks import Seen, check
 from lab.checks.resources import holders_of
 from lab.context import Context
-from lab.machine import Result
 from lab.status import ClusterStatus, ReplicaStatus
+
+if TYPE_CHECKING:
+    from lab.machine import Result
 
 
 @check("bundle {bundle} has {replicas} replicas, all of them up")
@@ -61,9 +64,10 @@ def replicas_real(context: Context, bundle: str) -> Seen:
             return Seen(False, f"there is nothing in {replica.container.id}")
         line = "find /run -maxdepth 2 -name 'Dummy-*.state' -printf '%f '"
         done = _of_container(context, replica, f"exec {replica.container.id} {line}")
-        place = f"{replica.container.id}: {done.output.strip() or 'nothing'}"
+        found = (done.output.strip() or "nothing") if done else "it is nowhere"
+        place = f"{replica.container.id}: {found}"
         places.append(place)
-        if done.exit or done.stdout.split() != [f"Dummy-{inside.id}.state"]:
+        if not done or done.exit or done.stdout.split() != [f"Dummy-{inside.id}.state"]:
             wrong.append(place)
         if outside := holders_of(context, [inside.id])[inside.id]:
             wrong.append(f"{inside.id} runs on {', '.join(sorted(outside))}")
@@ -77,7 +81,7 @@ def _process(context: Context, bundle: str, replica: int) -> str:
     form = shlex.quote("{{if .State.Running}}{{.Id}} {{.State.Pid}} {{.State.StartedAt}}{{end}}")
     name = found[replica].container.id
     done = _of_container(context, found[replica], f"inspect --format {form} {name}")
-    return done.stdout.strip() if done.exit == 0 else ""
+    return done.stdout.strip() if done and done.exit == 0 else ""
 
 
 @check("the container of replica {replica} of {bundle} was really restarted", remember=_process)
@@ -93,9 +97,9 @@ def replica_restarted(context: Context, bundle: str, replica: int, *, before: st
     return Seen(now != before, "another one" if now != before else "the same one")
 
 
-def _of_container(context: Context, replica: ReplicaStatus, command: str) -> Result:
-    """Ask the program that runs the container (podman, docker), where the container is."""
+def _of_container(context: Context, replica: ReplicaStatus, command: str) -> Result | None:
+    """Ask the program that runs the container (podman, docker), where it is; None if nowhere."""
     program = replica.container.agent.rpartition(":")[2]
     if not replica.container.nodes:
-        return Result(f"{program} {command}", 1, "", "it is nowhere", 0.0)
+        return None
     return context.machine(replica.container.nodes[0]).run(f"{program} {command}")

@@ -53,3 +53,12 @@ def guest_restarted(context: Context, guest: Node, *, before: dict[str, str]) ->
     same = [name for name in now if name not in changed]
     said = [f"another {name}" for name in changed] + [f"the same {name}" for name in same]
     return Seen(not same, ", ".join(said))
+
+
+@check("{guest} was not restarted", remember=_incarnation)
+def guest_not_restarted(context: Context, guest: Node, *, before: dict[str, str]) -> Seen:
+    """Its process on the host and its boot are those of before the section's commands."""
+    now = _incarnation(context, guest)
+    other = [name for name in before if not before[name] or now[name] != before[name]]
+    said = [f"another {name}" if now[name] else f"no {name}" for name in other]
+    return Seen(not other, ", ".join(said) or "the same")

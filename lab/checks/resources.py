@@ -130,12 +130,19 @@ def holders_of(
     return holders
 
 
-@check("a failed {operation} of {resource} is recorded")
-def failed_action(context: Context, resource: str, operation: str) -> Seen:
-    """The cluster lists that operation of that very resource as failed."""
+@check(
+    lambda resource, operation, reason: (
+        f"a failed {operation} of {resource} is recorded" + (f": {reason}" if reason else "")
+    )
+)
+def failed_action(context: Context, resource: str, operation: str, reason: str = "") -> Seen:
+    """The cluster lists that operation of that very resource as failed; with `reason`, for a
+    reason that has this text.
+    """
     failed = context.status().failed
     hit = [a for a in failed if (a.resource, a.operation) == (resource, operation)]
-    return Seen(bool(hit), "; ".join(a.text for a in failed) or "no failed action")
+    told = [f"{a.text} ({a.reason})" if a.reason else a.text for a in failed]
+    return Seen(any(reason in a.reason for a in hit), "; ".join(told) or "no failed action")
 
 
 @check("no failed action of {resource} is recorded")

@@ -119,6 +119,7 @@ def _print_table(book: books.Book, rows: Sequence[Row], platforms: Sequence[str]
                 name = titles.get(chapter, "Not in the book")
                 table.add_row(Text(chapter, "bold"), Text(name, "bold"))
         if not row.covers:
+            scenario = None  # what follows is told to be of a scenario again
             said = not_covered(row)
             style = "bold red" if said == NOT_COVERED else "dim"
             table.add_row(row.section, Text(row.title), Text(said, style))

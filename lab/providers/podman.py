@@ -91,26 +91,34 @@ class Podman:
             may_mount = "".join(f"{name}\n" for name in controllers.hierarchies())
             (FOLDER / order.lab / node / "controllers").write_text(may_mount)
         wire = [f"--network=ns:{network.namespace(order.lab, node)}"]
-        try:
-            _podman(
-                [*run, *labels, *kind, *_limits(), *wire, *mounts, image, init],
-                prefix=controllers.within(groups),
-            )
-            if machine.slim:
-                slim.seed(_pid(order.lab, node), network.namespace(order.lab, node))
-        except BaseException:  # a container that never started must not be taken for a machine
-            _remove([e for e in _containers(order.lab) if e["Labels"]["node"] == node])
-            raise
+        # Of hundreds that are made at once podman 4.3 now and then fails with one ("name is already
+        # in use", by itself): that one is made once more.
+        for last in (False, True):
+            try:
+                _podman(
+                    [*run, *labels, *kind, *_limits(), *wire, *mounts, image, init],
+                    prefix=controllers.within(groups),
+                )
+                if machine.slim:
+                    slim.seed(_pid(order.lab, node), network.namespace(order.lab, node))
+                return
+            except BaseException as error:
+                # A container that never started must not be taken for a machine.
+                _remove([e for e in _containers(order.lab) if e["Labels"]["node"] == node])
+                if last or not isinstance(error, CommandFailed):
+                    raise
 
     def down(self, lab: str) -> None:
         with lock.hold(LOCK, "podman", within=120):
             cgroups.enter()  # containers outlive the namespace when this machine is rebooted
+        with lock.hold(LOCK, "podman", within=120, shared=True):  # a large lab takes minutes
             _remove(_containers(lab))
             controllers.remove(controllers.found(_groups(lab)))
             network.remove(lab)
             shutil.rmtree(FOLDER / lab, ignore_errors=True)
             if left := self.leftovers(lab):
                 raise LabError(f"of lab {lab} this could not be removed: {', '.join(left)}")
+        with lock.hold(LOCK, "podman", within=120):
             if not self.labs():
                 cgroups.leave()
                 network.remove_folder()
@@ -238,9 +246,9 @@ def _remove(containers: list[dict[str, Any]]) -> None:
     if not containers:
         return
     names = [entry["Id"] for entry in containers]
-    _podman(["rm", "--force", "--time=0", "--volumes", *names], within=120)
+    _podman(["rm", "--force", "--time=0", "--volumes", *names], within=120 + 5 * len(names))
     groups = [f"/sys/fs/cgroup/libpod_parent/libpod-{name}" for name in names]
-    command.run([*cgroups.prefix(), "rmdir", *groups], within=10, check=False)
+    command.run([*cgroups.prefix(), "rmdir", *groups], within=10 + len(names), check=False)
 
 
 def _import(images: Images) -> str:

@@ -40,15 +40,19 @@ def when(last: Last) -> str:
 
 
 def totals(rows: Iterable[Row], platform: str) -> str:
-    """A platform's numbers in a line. Sections that only explain are not counted."""
-    sections = [row for row in rows if row.chapter and not (row.concepts and not row.covers)]
-    covered = [[c[platform] for c in row.covers.values() if platform in c] for row in sections]
-    covered = [covers for covers in covered if covers]
+    """A platform's numbers in a line. What is not of the book is not counted."""
+    sections = [row for row in rows if row.chapter]
+    here = [[c[platform] for c in row.covers.values() if platform in c] for row in sections]
+    covered = [covers for covers in here if covers]
     passed = [covers for covers in covered if all(map(_passes, covers))]
+    concepts = [
+        row for row, covers in zip(sections, here, strict=True) if not covers and row.concepts
+    ]
     steps = [cover.step for covers in covered for cover in covers]
     return (
-        f"of {len(sections)} sections {len(covered)} are covered, "
-        f"{len(passed)} passed as they are now; "
+        f"of {len(sections)} sections {len(covered)} are covered, of which {len(passed)} passed as "
+        f"they are now, {len(concepts)} only explain, "
+        f"{len(sections) - len(covered) - len(concepts)} are missing; "
         f"{sum(step.verbatim for step in steps)} commands of the book verbatim, "
         f"{sum(step.adapted for step in steps)} adapted, "
         f"{sum(step.added for step in steps)} added"

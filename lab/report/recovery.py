@@ -206,8 +206,8 @@ def _recovery(seed: _Seed, section: Section, record: _Record) -> Recovery:
         if other not in seed.faults and begin <= other.at - began <= end:
             marks.append(Mark(f"fault {other.number}", other.at - began, "other"))
     seen = record.until(began + until)  # what came later is the next part's
-    nodes, few_nodes = _few(_nodes(seen, began, begin, end))
-    resources, few_resources = _few(_resources(seen, began, begin, end))
+    nodes, few_nodes = few(_nodes(seen, began, begin, end))
+    resources, few_resources = few(_resources(seen, began, begin, end))
     return Recovery(
         text=", ".join(one.text for one in seed.faults) or (recovered.text if recovered else ""),
         faults=tuple(one.number for one in seed.faults),
@@ -286,7 +286,7 @@ def _resources(record: _Record, began: float, begin: float, end: float) -> tuple
     return tuple(Row(name, tuple(stretches)) for name, stretches in found.items())
 
 
-def _few(rows: tuple[Row, ...]) -> tuple[tuple[Row, ...], tuple[int, int]]:
+def few(rows: tuple[Row, ...]) -> tuple[tuple[Row, ...], tuple[int, int]]:
     """No more than ROWS of them: without those that were well throughout, and with those that look
     the same as one; and how many of the first kind, and how many more, are not there.
     """

@@ -295,9 +295,14 @@ def test_totals_count_what_passed_as_it_is_now() -> None:
         return totals(rows(*given).values(), "new-1")
 
     commands = "1 commands of the book verbatim, 2 adapted, 1 added"
-    assert said() == f"of 3 sections 2 are covered, 0 passed as they are now; {commands}"
-    assert "2 are covered, 2 passed" in said(*passed)
-    assert "2 are covered, 1 passed" in said(*passed[:2])  # the other scenario's has not run
+    assert said() == (
+        "of 4 sections 2 are covered, of which 0 passed as they are now, 1 only explain, "
+        f"1 are missing; {commands}"
+    )
+    assert "2 are covered, of which 2 passed" in said(*passed)
+    assert "2 are covered, of which 1 passed" in said(
+        *passed[:2]
+    )  # the other scenario's has not run
     worse = {"verdict": "failed"}, {"key": "0123"}
     for change in worse:
         assert "1 passed" in said(passed[0].model_copy(update=change), *passed[1:])
@@ -492,7 +497,7 @@ def test_text(made_up: Path, lab_book: Run) -> None:
         "2.3  For Later  not covered",
         "  Not in the book",
     ]
-    assert "new-1: of 3 sections 2 are covered, 1 passed as they are now;" in out
+    assert "new-1: of 4 sections 2 are covered, of which 1 passed as they are now," in out
 
 
 def test_json(made_up: Path, lab_book: Run) -> None:

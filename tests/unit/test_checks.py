@@ -551,6 +551,76 @@ def from_host(answer: Answer) -> World:
     return runs(HOST, r"python3 -I -c .*", answer)
 
 
+# -- connections of the cluster --------------------------------------------------------------
+
+
+def sockets(*lines: tuple[str, str]) -> World:
+    """What ss tells on the host: each line a peer and the process that is connected to it."""
+    text = "".join(
+        f'0      0      192.168.122.100:51184 {peer} users:(("{process}",pid=4855,fd=14)) \n'
+        for peer, process in lines
+    )
+    return runs(HOST, "ss -H -t -n -p state established", text)
+
+
+def operation(
+    name: str, at: int, *, id_: str = "last_0", status: str = "0", reason: str = ""
+) -> str:
+    """An operation on record: when it began, how it ended ("2" is timed out, "-1" pending)."""
+    return (
+        f'<lrm_rsc_op id="{GUEST}_{id_}" operation="{name}" op-status="{status}" '
+        f'last-rc-change="{at}" exit-reason="{reason}" exec-time="0"/>'
+    )
+
+
+def failure(name: str, at: int, *, status: str = "2", reason: str = "timed out") -> str:
+    return operation(name, at, id_="last_failure_0", status=status, reason=reason)
+
+
+def history_of(
+    *operations: str, resource: str = GUEST, last: tuple[str, int] | None = None
+) -> World:
+    """A CIB with these operations, and with a `last-failure` of an operation at a time."""
+    attribute = ""
+    if last:
+        name = f"last-failure-{resource}#{last[0]}"
+        attribute = f'<nvpair id="a" name="{name}" value="{last[1]}"/>'
+    return a_cib(
+        f'<node_state uname="{HOST}"><lrm><lrm_resources><lrm_resource id="{resource}">'
+        f"{''.join(operations)}</lrm_resource></lrm_resources></lrm><transient_attributes>"
+        f"<instance_attributes>{attribute}</instance_attributes></transient_attributes>"
+        "</node_state>"
+    )
+
+
+def a_cib(states: str, nodes: str = "") -> World:
+    text = (
+        f"<cib><configuration><nodes>{nodes}</nodes></configuration><status>{states}</status></cib>"
+    )
+    return runs(HOST, "cibadmin --query", text)
+
+
+def known(*, node: str = "", state: str = "") -> World:
+    """A CIB with an entry of that name among its nodes, and one in its status."""
+    return a_cib(
+        f'<node_state uname="{HOST}"/>' + (f'<node_state uname="{state}"/>' if state else ""),
+        f'<node uname="{HOST}"/>' + (f'<node uname="{node}"/>' if node else ""),
+    )
+
+
+METADATA = """<resource-agent name="remote"><parameters>
+<parameter name="server"><content type="string"/></parameter>
+<parameter name="port"><content type="integer" default="3121"/></parameter>
+</parameters></resource-agent>"""
+
+
+def metadata(answer: Answer) -> World:
+    return runs(HOST, "crm_resource --show-metadata ocf:pacemaker:remote", answer)
+
+
+CONTROLLER = "pacemaker-contr"
+
+
 FAKES = ["FAKE1", "FAKE2"]
 FIVE = ["FAKE1", "FAKE2", "FAKE3", "FAKE4", "FAKE5"]
 FILE = "/run/resource-agents/Dummy-{}.state\n"
@@ -1178,6 +1248,19 @@ CASES = [
         ],
     ),
     Case(
+        "failed_action",
+        {"resource": "guest1", "operation": "monitor", "reason": "Key was rejected"},
+        cluster(failed=(LOST, replace(LOST, reason="Key was rejected by service"))),
+        [
+            (cluster(failed=(LOST,)), "guest1_monitor_30000 on example-host: error"),
+            (cluster(failed=(replace(LOST, reason="Connection refused"),)), "(Connection refused)"),
+            (
+                cluster(failed=(replace(LOST, key="guest1_start_0", reason="Key was rejected"),)),
+                "guest1_start_0",
+            ),
+        ],
+    ),
+    Case(
         "no_failed_action_of",
         {"resource": "vm-guest1"},
         cluster(MACHINE, failed=(LOST,)),
@@ -1251,6 +1334,19 @@ CASES = [
             (restarted("", "b2"), "no QEMU process"),
             (restarted("9 900", "b1"), "the same boot"),
             (restarted("9 900", ""), "the same boot"),
+        ],
+        earlier=restarted("7 100", "b1"),
+    ),
+    Case(
+        "guest_not_restarted",
+        {"guest": GUEST},
+        restarted("7 100", "b1"),
+        [
+            (restarted("9 900", "b2"), "another QEMU process, another boot"),
+            (restarted("9 900", "b1"), "another QEMU process"),
+            (restarted("7 100", "b2"), "another boot"),
+            (restarted("7 100", ""), "no boot"),
+            (restarted("", "b1"), "no QEMU process"),
         ],
         earlier=restarted("7 100", "b1"),
     ),
@@ -1467,6 +1563,105 @@ CASES = [
         {"node": GUEST, "socket": "tcp://3121"},
         on(GUEST, sockets=("tcp://3121",)),
         [(on(GUEST), "nothing"), (on(GUEST, sockets=("udp://3121", "tcp://31210")), "nothing")],
+    ),
+    Case(
+        "connected",
+        {"source": HOST, "address": "192.168.122.200", "port": 8938},
+        sockets(("192.168.122.10:3121", CONTROLLER), ("192.168.122.200:8938", CONTROLLER)),
+        [
+            (sockets(), "to none"),
+            (sockets(("192.168.122.200:3121", CONTROLLER)), "192.168.122.200, port 3121"),
+            (sockets(("192.168.122.11:8938", CONTROLLER)), "192.168.122.11, port 8938"),
+            (sockets(("192.168.122.20:8938", CONTROLLER)), "192.168.122.20, port 8938"),
+            (sockets(("192.168.122.200:8938", "ssh")), "to none"),
+            (runs(HOST, "ss .*", ""), "to none"),
+        ],
+    ),
+    Case(
+        "connected",
+        {"source": HOST, "address": "192.168.122.200", "port": 3121},
+        sockets(("[::ffff:192.168.122.200]:3121", CONTROLLER)),
+        [],
+    ),
+    Case(
+        "gave_up",
+        {"resource": GUEST, "at_least": 15, "at_most": 20},
+        history_of(failure("start", 1000), last=("start_0", 1015)),
+        [
+            (history_of(failure("start", 1000), last=("start_0", 1014)), "14 s"),
+            (history_of(failure("start", 1000), last=("start_0", 1021)), "21 s"),
+            (history_of(failure("start", 1000)), "not known yet"),
+            (
+                history_of(
+                    failure("start", 1000, status="4", reason="Key was rejected by service"),
+                    last=("start_0", 1015),
+                ),
+                "Key was rejected",
+            ),
+            (history_of(operation("start", 1000), last=("start_0", 1015)), "no failed start"),
+            (history_of(failure("monitor", 1000), last=("monitor_30000", 1015)), "no failed start"),
+            (
+                history_of(failure("start", 1000), resource="guest2", last=("start_0", 1015)),
+                "no failed start",
+            ),
+        ],
+    ),
+    Case(
+        "started_after_failure",
+        {"resource": GUEST, "at_least": 20, "at_most": 30},
+        history_of(operation("start", 1021)),
+        [
+            (history_of(operation("start", 1019)), "19 s"),
+            (history_of(operation("start", 1031)), "31 s"),
+            (history_of(operation("start", 999)), "not started"),
+            (history_of(operation("start", 1021, status="-1")), "not started"),
+            (history_of(operation("stop", 1021)), "not started"),
+            (history_of(operation("start", 1021), resource="guest2"), "not started"),
+        ],
+        earlier=history_of(operation("start", 900), failure("monitor", 1000, status="4")),
+    ),
+    Case(
+        "option_default",
+        {"agent": "ocf:pacemaker:remote", "option": "port", "default": "3121"},
+        metadata(METADATA),
+        [
+            (metadata(METADATA.replace("3121", "3122")), "3122"),
+            (metadata(METADATA.replace('"port"', '"ports"')), "server, ports"),
+            (metadata(METADATA.replace(' default="3121"', "")), "none"),
+        ],
+    ),
+    Case(
+        "option_default",
+        {"agent": "ocf:pacemaker:remote", "option": "server", "default": "none"},
+        metadata(METADATA),
+        [(metadata(METADATA.replace('"string"', '"string" default="x"')), "x")],
+    ),
+    Case(
+        "cib_knows",
+        {"node": REMOTE, "sections": ["nodes", "status"]},
+        known(node=REMOTE, state=REMOTE),
+        [
+            (known(node=REMOTE), "nodes"),
+            (known(state=REMOTE), "status"),
+            (known(), "in none"),
+            (known(node="remote10", state="remote10"), "in none"),
+        ],
+    ),
+    Case(
+        "cib_knows",
+        {"node": REMOTE, "sections": ["status"]},
+        known(state=REMOTE),
+        [(known(node=REMOTE, state=REMOTE), "nodes, status")],
+    ),
+    Case(
+        "cib_forgot",
+        {"node": REMOTE},
+        known(),
+        [
+            (known(node=REMOTE), "nodes"),
+            (known(state=REMOTE), "status"),
+            (known(node=REMOTE, state=REMOTE), "nodes, status"),
+        ],
     ),
     Case(
         "rebooted",

@@ -12,7 +12,7 @@ from example_run import BEGAN, FROZEN, POWERLESS, UNFENCED, frozen, happened, li
 
 from lab import events as e
 from lab.report.history import history
-from lab.report.recovery import Recovery, recoveries
+from lab.report.recovery import ROWS, Recovery, Row, Stretch, few, recoveries
 from lab.report.timeline import NARROW, WIDE, Layout, picture
 
 S = "5.6"
@@ -368,3 +368,38 @@ def test_the_book_s_own_kill_is_drawn_from_its_recovery_alone() -> None:
 def test_the_example_s_faults_are_where_it_says() -> None:
     at = [one.at for one in happened() if isinstance(one, e.FaultInjected)]
     assert at == [FROZEN, POWERLESS, UNFENCED]
+
+
+# -- very many rows -------------------------------------------------------------------------
+
+
+def _rows(count: int, *states: str) -> tuple[Row, ...]:
+    stretches = tuple(Stretch(float(n), n + 1.0, state) for n, state in enumerate(states))
+    return tuple(Row(f"r{number}", stretches) for number in range(1, count + 1))
+
+
+def test_few_rows_are_all_there() -> None:
+    rows = (*_rows(ROWS - 1, "online"), Row("x", ()))
+    assert few(rows) == (rows, (0, 0))
+
+
+def test_of_many_rows_those_that_were_well_are_left_out() -> None:
+    lost = Row("node2", (Stretch(0, 1, "online"), Stretch(1, 2, "offline")))
+    dead = Row("node3", (Stretch(0, 2, "offline"),))
+    failed = Row("F", (Stretch(0, 2, "Started", ("node1",), failed=True),))
+    switched = Row("node4", (Stretch(0, 2, "online"),), switched=((1.0, "off", ""),))
+    drawn, left = few((*_rows(200, "online"), lost, dead, failed, switched))
+    assert drawn == (lost, dead, failed, switched)
+    assert left == (200, 0)
+
+
+def test_rows_that_look_the_same_are_one() -> None:
+    drawn, left = few(_rows(200, "online", "offline", "online"))
+    assert [row.name for row in drawn] == ["r1 … r200"]
+    assert left == (0, 0)
+
+
+def test_no_picture_is_longer_than_it_can_be() -> None:
+    rows = tuple(Row(f"r{n}", (Stretch(0, n, "online"), Stretch(n, 99, "x"))) for n in range(1, 90))
+    drawn, left = few(rows)
+    assert (len(drawn), left) == (ROWS, (0, 89 - ROWS))
