@@ -3,6 +3,8 @@
 SCENARIO ?= guest-walkthrough
 BIN := .venv/bin
 STAGES := lint types unit real
+# How many real tests run at once: mostly they wait for clusters, not for a processor.
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -52,7 +54,8 @@ run-unit:
 	$(BIN)/pytest
 
 run-real:
-	$(BIN)/pytest -m real tests/real
+	$(BIN)/pytest -m real -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 0 \
+	    --durations-min 5 tests/real
 
 .PHONY: clean
 clean:  ## remove .venv and what tools left; built images and labs stay

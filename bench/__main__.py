@@ -1,4 +1,4 @@
-"""The command line: python -m bench [NAME...] [N...] [--quick] [--until SECTION] [--json FILE]"""
+"""The command line: python -m bench [NAME...] and options, see --help."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ BENCHMARKS = {
     "recovery": "from each fault of 5.6 to the recovery, beside what the cluster must wait anyway",
     "scale": "what many remote nodes cost; numbers beside it say how many: scale 4 16 64",
     "walkthrough": "the guest walk-through, beside a shell script that does the same",
+    "matrix": "scenarios side by side, beside the same ones one after the other",
 }
 
 
@@ -38,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows: list[Row] = []
     problems: list[str] = []
     status = 0
-    asked = Options(options.quick, options.until, options.counts, paths.state())
+    asked = Options(
+        options.quick, options.until, options.counts, paths.state(), tuple(options.scenario)
+    )
     # A state folder of our own: nothing of a benchmark mixes with the labs of whoever runs it.
     with tempfile.TemporaryDirectory(prefix="lab-bench-") as folder:
         os.environ["LAB_STATE"] = folder
@@ -90,6 +93,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="few samples: does it still run?")
     parser.add_argument(
         "--until", default="", metavar="SECTION", help="walkthrough: stop after this section"
+    )
+    parser.add_argument(
+        "--scenario", action="append", default=[], help="matrix: only this one; may be given again"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
     options = parser.parse_args(arguments)

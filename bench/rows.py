@@ -54,6 +54,7 @@ class Options:
     until: str = ""
     counts: tuple[int, ...] = ()
     state: Path | None = None
+    scenarios: tuple[str, ...] = ()
 
 
 def table(rows: Sequence[Row]) -> str:

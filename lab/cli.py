@@ -81,6 +81,23 @@ def parser() -> argparse.ArgumentParser:
     )
     up.add_argument("--keep-going", action="store_true", help="go on after a failed section")
 
+    about = "run scenarios on platforms side by side, as many as the machine has room for"
+    matrix = command("matrix", "matrix", about, json=True)
+    matrix.add_argument("scenario", nargs="*", metavar="SCENARIO", help="default: all of them")
+    matrix.add_argument(
+        "--platform", action="append", default=[], help="may be given again (default: all)"
+    )
+    matrix.add_argument(
+        "--shard", default="1/1", metavar="I/N", help="only the Ith of N equal parts"
+    )
+    matrix.add_argument(
+        "--jobs", type=int, default=0, metavar="N", help="at most N at once, whatever the cores"
+    )
+    matrix.add_argument("--keep", action="store_true", help="leave labs that did not pass")
+    matrix.add_argument(
+        "--output", default="", metavar="DIR", help="where logs, JUnit files and reports go"
+    )
+
     down = command("down", "labs", "remove a lab with everything that belongs to it")
     down.add_argument("lab", nargs="?", default="", metavar="NAME", help="default: the only lab")
     down.add_argument("--all", action="store_true", help="every lab there is")

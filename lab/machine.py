@@ -167,7 +167,11 @@ class Machine:
         self.drop()
         config = fabric.Config(
             runtime_ssh_path=str(self._ssh_config),
-            overrides={"timeouts": {"connect": CONNECT}, "load_ssh_configs": True},
+            overrides={
+                "timeouts": {"connect": CONNECT},
+                "load_ssh_configs": True,
+                "runners": {"remote": _Remote},
+            },
         )
         connection = _Connection(self.name, config=config)
         try:
@@ -197,6 +201,17 @@ class Machine:
             allow_agent=False,
             look_for_keys=False,
         )
+
+
+class _Remote(fabric.runners.Remote):  # type: ignore[misc]  # fabric has no types
+    """fabric's way to run a command, with a Ctrl-C that does not await the command's end.
+
+    fabric raises it as well, but only once the command has closed its output.
+    """
+
+    def send_interrupt(self, interrupt: KeyboardInterrupt) -> None:
+        self.channel.close()
+        super().send_interrupt(interrupt)
 
 
 class _Connection(fabric.Connection):  # type: ignore[misc]  # fabric has no types

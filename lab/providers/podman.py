@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import resource
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ FOLDER = RUN / "labs"
 INOTIFY_KEY = "fs.inotify.max_user_instances"
 INOTIFY = Path("/proc/sys", *INOTIFY_KEY.split("."))
 INOTIFY_EACH = 10  # systemd 5, polkitd 2, dbus, firewalld, and one to spare
-LOCK = RUN / "podman.lock"  # shared: podman is in use here; exclusive: tidy up after it
+LOCK = RUN / "podman.lock"  # held while machines are made or removed; shared: podman is in use
 
 
 class Podman:
@@ -42,30 +42,37 @@ class Podman:
             network.create(order.lab, order.machines)
             cgroups.enter()  # after it: a mount namespace sees what was shared before it was made
             image = slim_image = _import(order.images)
-            if any(machine.slim for machine in order.machines.values()):
-                slim_image = slim.image(image, order.images, _podman, _limits())
-        with lock.hold(LOCK, "podman", within=120, shared=True):
-            there = self.running(order.lab)
             full = [node for node, machine in order.machines.items() if not machine.slim]
-            check_room(sum(not there.get(node) for node in full))
-            for node in order.machines:
-                folder = FOLDER / order.lab / node
-                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                seed = folder / "seed.tar"
-                seed.touch(mode=0o600)
-                seed.write_bytes(order.seeds[node])
-            with ThreadPoolExecutor(8) as pool:
-                jobs = [
-                    pool.submit(self.power_on, order.lab, node)
-                    if node in there
-                    else pool.submit(self._create, order, node, slim_image)
-                    if machine.slim
-                    else pool.submit(self._create, order, node, image)
-                    for node, machine in order.machines.items()
-                    if not there.get(node)
-                ]
-            for job in jobs:
-                job.result()
+            many = [node for node in order.machines if node not in full]
+            if many:
+                slim_image = slim.image(image, order.images, _podman, _limits())
+            there = self.running(order.lab)
+            # Under the lock until they are there: no other lab takes the room that was found.
+            check_room(sum(node not in there for node in full))
+            self._make(order, full, there, image)
+        with lock.hold(LOCK, "podman", within=120, shared=True):
+            self._make(order, many, there, slim_image)
+
+    def _make(
+        self, order: Order, nodes: Sequence[str], there: Mapping[str, bool], image: str
+    ) -> None:
+        """See to it that these machines run. `there`: those that exist, and whether they do."""
+        for node in nodes:
+            folder = FOLDER / order.lab / node
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            seed = folder / "seed.tar"
+            seed.touch(mode=0o600)
+            seed.write_bytes(order.seeds[node])
+        with ThreadPoolExecutor(8) as pool:
+            jobs = [
+                pool.submit(self.power_on, order.lab, node)
+                if node in there
+                else pool.submit(self._create, order, node, image)
+                for node in nodes
+                if not there.get(node)
+            ]
+        for job in jobs:
+            job.result()
 
     def _create(self, order: Order, node: str, image: str) -> None:
         machine, init = order.machines[node], "/sbin/init"
@@ -196,8 +203,7 @@ def check_room(new: int) -> None:
     afterwards it looks like anything else.
     """
     limit = int(INOTIFY.read_text())
-    full = [entry for entry in _containers() if "slim" not in entry["Labels"]]
-    machines = new + sum(entry["State"] == "running" for entry in full)
+    machines = new + len(_systems())  # one without power will have it again
     needed = machines * INOTIFY_EACH
     if needed > limit:
         raise CannotRun(
@@ -205,6 +211,12 @@ def check_room(new: int) -> None:
             f"root {limit}",
             hint=f"sysctl -w {INOTIFY_KEY}={max(1024, 2 * needed)}, or take other labs down",
         )
+
+
+def room(ours: Collection[str] = ()) -> tuple[int, int]:
+    """How many machines that limit allows those labs to have in all, and how many others have."""
+    others = sum(entry["Labels"]["lab"] not in ours for entry in _systems())
+    return int(INOTIFY.read_text()) // INOTIFY_EACH - others, others
 
 
 def _pid(lab: str, node: str) -> Path:
@@ -239,6 +251,11 @@ def _containers(lab: str = "") -> list[dict[str, Any]]:
     listing = _podman(["ps", "--all", "--format=json", f"--filter=label={label}"])
     entries: list[dict[str, Any]] = json.loads(listing or "[]")
     return entries
+
+
+def _systems() -> list[dict[str, Any]]:
+    """The containers with a systemd in them; one with the label `slim` has none."""
+    return [entry for entry in _containers() if "slim" not in entry["Labels"]]
 
 
 def _remove(containers: list[dict[str, Any]]) -> None:

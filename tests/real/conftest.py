@@ -1,4 +1,8 @@
-"""Real labs for tests: the command line as a user runs it, and proof that nothing is left."""
+"""Real labs for tests: the command line as a user runs it, and proof that nothing is left.
+
+Tests run side by side, and so may those of another checkout, and labs that are nobody's test:
+each test looks at labs of its own name alone.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +21,15 @@ import pytest
 import yaml
 
 from lab import paths, platforms, scenario
+from lab.errors import CannotRun
 from lab.lab import everything
-from lab.providers import controllers
+from lab.providers import controllers, podman
 
 LAB = [sys.executable, "-m", "lab.cli"]
 LONG = 900.0  # seconds: more than any command of these tests may take
+# Before each lab's name: tests of two checkouts on one machine need one each.
+PREFIX = os.environ.get("LAB_TEST_PREFIX", "")
+USUAL = 60.0  # seconds that a test without the mark `takes` is taken to take
 # A network namespace with nothing in it: on a built cache, no step may need a network.
 OFFLINE = ["unshare", "--net", "--"]
 
@@ -46,30 +54,58 @@ def lab(
     command: Sequence[str] = LAB,
 ) -> Done:
     """Run `lab` to its end; both streams together. A traceback is never an answer."""
-    done = subprocess.run(
-        [*prefix, *command, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=within,
-        check=False,
-    )
-    assert "Traceback" not in done.stdout, done.stdout
-    return Done(done.returncode, done.stdout)
+    end = time.monotonic() + within
+    while True:
+        done = subprocess.run(
+            [*prefix, *command, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=within,
+            check=False,
+        )
+        assert "Traceback" not in done.stdout, done.stdout
+        if not _full(done.stdout):
+            return Done(done.returncode, done.stdout)
+        await_room(arguments, end - time.monotonic())
+
+
+def _full(output: str) -> bool:
+    """Whether `lab up` found no room on this machine: other labs take it, for a while."""
+    return "inotify instances" in output
+
+
+def await_room(arguments: Sequence[str], within: float) -> None:
+    """Wait until the machines of `lab up SCENARIO` have room."""
+    nodes = len(scenario.load(scenario.find(arguments[1])).nodes)
+
+    def room() -> bool:
+        try:
+            podman.check_room(nodes)
+        except CannotRun:
+            return False
+        return True
+
+    eventually(room, within, f"room for {nodes} more machines", every=2.0)
 
 
 class Started:
     """A `lab` command that is still at work, to be interrupted."""
 
     def __init__(self, *arguments: str, env: dict[str, str] | None = None) -> None:
+        self.arguments = arguments
+        self.env = {**os.environ, **(env or {})}
+        self._start()
+
+    def _start(self) -> None:
+        self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [*LAB, *arguments],
+            [*LAB, *self.arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, **(env or {})},
+            env=self.env,
         )
-        self.lines: list[str] = []
 
     def until(self, pattern: str) -> None:
         """Read its output until a line matches."""
@@ -78,7 +114,13 @@ class Started:
             self.lines.append(line)
             if re.search(pattern, line):
                 return
-        pytest.fail(f"it ended before it printed {pattern!r}:\n{''.join(self.lines)}")
+        output = "".join(self.lines)
+        if not _full(output):
+            pytest.fail(f"it ended before it printed {pattern!r}:\n{output}")
+        self.process.wait(120)
+        await_room(self.arguments, LONG)
+        self._start()
+        self.until(pattern)
 
     def end(self, signal: int) -> Done:
         """Send a signal and wait for the end."""
@@ -106,12 +148,12 @@ def no_secret(name: str, folder: Path) -> None:
         assert "PRIVATE KEY" not in text
 
 
-def eventually(condition: Callable[[], bool], within: float, what: str) -> None:
-    """Wait for a condition, by a deadline."""
+def eventually(condition: Callable[[], bool], within: float, what: str, every: float = 0.1) -> None:
+    """Wait for a condition, by a deadline; look `every` so many seconds."""
     end = time.monotonic() + within
     while not condition():
         assert time.monotonic() < end, f"after {within} s still not: {what}"
-        time.sleep(0.1)
+        time.sleep(every)
 
 
 def traces(name: str) -> list[str]:
@@ -128,21 +170,65 @@ def traces(name: str) -> list[str]:
             continue
         if re.search(rf"\blab-{name}-|/labs/{name}/|/net/{name}\.|bmc_daemon {name}\b", command):
             found.append(f"process {process.name}: {command}")
-    found += [f"cgroup {path}" for path in _empty_cgroups()]
+    found += [f"cgroup {path}" for path in _orphaned_cgroups()]
     found += [f"cgroup {path}" for path in controllers.found(f"lab.{name}.*")]
-    run = Path("/run/lab")
-    files = [p for p in run.rglob("*") if name in p.parts or p.name.startswith(f"{name}.")]
-    return found + [f"file {path}" for path in files]
+    for folder, folders, files in os.walk("/run/lab"):  # passes over what goes meanwhile
+        for path in (Path(folder, one) for one in (*folders, *files)):
+            if name in path.parts or path.name.startswith(f"{name}."):
+                found.append(f"file {path}")
+    return found
 
 
-def _empty_cgroups() -> list[Path]:
-    """Cgroups of containers with no process in or below them: what a removed one would leave."""
-    groups = [
-        group
-        for top in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
-        for group in top.glob("libpod_parent/libpod-*")
-    ]
-    return [g for g in groups if "populated 0" in (g / "cgroup.events").read_text()]
+def _orphaned_cgroups() -> set[Path]:
+    """Cgroups with no process, of containers that are gone: what a removed one would leave.
+
+    Those of other labs' machines are so for a moment, as they come and go: only what stays
+    counts.
+    """
+    left = _empty_cgroups()
+    end = time.monotonic() + 20
+    while left and time.monotonic() < end:
+        time.sleep(0.5)
+        left &= _empty_cgroups()
+    return left
+
+
+def _empty_cgroups() -> set[Path]:
+    containers = {entry["Id"] for entry in podman._containers()}
+    found = set()
+    for top in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")):
+        for group in top.glob("libpod_parent/libpod-*"):
+            try:
+                empty = "populated 0" in (group / "cgroup.events").read_text()
+            except OSError:  # it went just now
+                continue
+            if empty and group.name.removeprefix("libpod-") not in containers:
+                found.add(group)
+    return found
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, and behind each of them one of the shortest.
+
+    pytest-xdist gives a worker its next test while one still runs: it must be no long one, which
+    would wait there while another worker has nothing to do.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers == 1:
+        return
+    left = sorted(items, key=_takes, reverse=True)  # the same in each worker: it is stable
+    items.clear()
+    while left:
+        longest, left = left[:workers], left[workers:]
+        shortest, left = left[-workers:], left[:-workers]
+        items += [*longest, *shortest]
+
+
+def _takes(item: pytest.Item) -> float:
+    """Seconds that a test takes, by its mark."""
+    mark = item.get_closest_marker("takes")
+    return float(mark.args[0]) if mark else USUAL
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -156,7 +242,8 @@ def images() -> None:
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> Iterator[str]:
     """A name for a lab of this test; whatever becomes of the test, the lab goes."""
-    made = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_")).strip("-")[:40]
+    plain = PREFIX + request.node.name.partition("@")[0].removeprefix("test_")
+    made = re.sub(r"[^a-z0-9]+", "-", plain)[:40].strip("-")
     lab("down", made)
     yield made
     lab("down", made)

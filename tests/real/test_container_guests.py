@@ -9,7 +9,7 @@ import pytest
 from conftest import forget, lab
 from test_sabotage import Make, Sabotaged, Steps
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.takes(200)]
 
 HOST, GUEST = "example-host", "guest1"
 
@@ -31,10 +31,11 @@ def altered_part(first: str, end: str, old: str, new: str, within: str) -> Calla
 
     def change(steps: Steps) -> None:
         parts(first, end)(steps)
-        text = json.dumps(steps["6.3"])
+        text = json.dumps(steps["6.3"]["parts"])
         assert old in text
-        steps["6.3"] = json.loads(text.replace(old, new))
-        steps["6.3"]["parts"][-1]["within"] = within
+        left = json.loads(text.replace(old, new))
+        left[-1]["within"] = within
+        steps["6.3"]["parts"] = left
 
     return change
 
@@ -53,14 +54,17 @@ def test_container_guests(name: str, altered: Make) -> None:
     other = "dd if=/dev/urandom of=/etc/pacemaker/authkey bs=4096 count=1"
     wrong = altered_part("package_absent", "shut_down_guest", scp, other, "5s")
     lxc.fails("6.3", "authkey is the same on example-host, guest1", wrong)
-    refused = altered_part("shut_down_guest", "FAKE1 ocf", "-none-", "-none-", "40s")
+    refused = altered_part("shut_down_guest", "FAKE1 ocf", "", "", "40s")
     lxc.fails("6.3", "guest node guest1 is online on example-host", refused)
-    lxc.on(GUEST, f"{scp} && systemctl restart pacemaker_remote")
+    key = "/etc/pacemaker/authkey"
+    lxc.on(HOST, "pcs resource disable lxc-guest1 && crm_resource --wait")
+    lxc.on(HOST, f"cp {key} /var/lib/libvirt/filesystems/guest1{key} && pcs resource cleanup")
+    lxc.on(HOST, "pcs resource enable lxc-guest1 && crm_resource --wait")
     lxc.passes("6.3", parts("pcs resource create FAKE1", "podman import"))
     forget(name, "6.3")
 
     # The bundle's image was never made.
-    missing = altered_part("pcs resource bundle create", "podman kill", "-none-", "-none-", "20s")
+    missing = altered_part("resource bundle create", "podman kill", "", "", "20s")
     lxc.fails("6.3", "bundle web has 2 replicas, all of them up", missing)
     lxc.on(HOST, "pcs resource delete web && pcs resource cleanup")
     lxc.passes("6.3", parts("podman import"))

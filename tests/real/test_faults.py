@@ -12,7 +12,7 @@ from lab import faults
 from lab.errors import BadInput, CannotRun
 from lab.lab import Lab
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.takes(120)]
 
 KEY = "sha256sum /etc/pacemaker/authkey; stat -c '%a %U %G' /etc/pacemaker/authkey"
 Broken = Callable[[Lab], bool]

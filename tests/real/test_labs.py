@@ -14,7 +14,7 @@ from lab import command, paths
 from lab.lab import everything
 from lab.providers import cgroups
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.takes(20)]
 
 UNTIL = ["--until", "4.1.1"]
 
@@ -153,6 +153,7 @@ def test_killed_harness(name: str) -> None:
     assert "there is no lab" in lab("down", name).output
 
 
+@pytest.mark.takes(70)
 def test_interrupted_wait_and_carrying_on(name: str) -> None:
     """Ctrl-C while a DC is awaited: exit 130, the lab stays, `lab up` does that section again."""
     started = Started("up", "guest-walkthrough", "--name", name, "--until", "4.1.5")
@@ -167,13 +168,11 @@ def test_interrupted_wait_and_carrying_on(name: str) -> None:
     assert "sections done earlier: 4.1.1, 4.1.2, 4.1.3, 4.1.4" in again.output
 
 
-def test_interrupted_image_build(tmp_path: Path) -> None:
+def test_interrupted_image_build(name: str, tmp_path: Path) -> None:
     """Ctrl-C, or kill -9, while images are built leaves nothing that is taken for an image."""
     cache = tmp_path / "cache"
     for signal_number, status in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
-        started = Started(
-            "up", "guest-walkthrough", "--name", "build", env={"LAB_CACHE": str(cache)}
-        )
+        started = Started("up", "guest-walkthrough", "--name", name, env={"LAB_CACHE": str(cache)})
         started.until("base system")
         building = list(cache.glob(".*.build-*"))
         assert len(building) == 1
@@ -181,8 +180,8 @@ def test_interrupted_image_build(tmp_path: Path) -> None:
         # The build's own processes end with it, also where nobody could tell them to.
         eventually(lambda: not _processes(str(cache)), 20, "the build has ended")
         assert not [p for p in cache.iterdir() if p.name.startswith("debian-12-")]
-    assert lab("down", "build").status == 0
-    assert traces("build") == []
+    assert lab("down", name).status == 0
+    assert traces(name) == []
 
 
 def _processes(word: str) -> list[str]:
@@ -197,17 +196,17 @@ def _processes(word: str) -> list[str]:
     return found
 
 
-def test_full_cache_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_cache_disk(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No room for the images: said before anything is built, exit 3."""
     small = tmp_path / "small"
     small.mkdir()
     command.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(small)], within=10)
     try:
         monkeypatch.setenv("LAB_CACHE", str(small))
-        done = lab("up", "guest-walkthrough", "--name", "full")
+        done = lab("up", "guest-walkthrough", "--name", name)
         assert done.status == 3
         assert "MiB are free" in done.output
         assert "LAB_CACHE" in done.output
     finally:
-        lab("down", "full")
+        lab("down", name)
         command.run(["umount", str(small)], within=10)

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from lab import lock
 from lab.model import Machine
-from lab.providers import GATEWAY, Wire, network
+from lab.providers import GATEWAY, Wire, network, podman
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.takes(3),
     pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces are root's"),
 ]
 
@@ -62,7 +64,9 @@ def lab() -> Iterator[str]:
     """The name of a lab of which there is nothing but the network."""
     name = f"unit-net-{os.getpid()}"
     try:
-        network.create(name, MACHINES)
+        # Held as a provider does: the last lab that goes takes the folder of namespaces along.
+        with lock.hold(podman.LOCK, "podman", within=120):
+            network.create(name, MACHINES)
         yield name
     finally:
         network.remove(name)

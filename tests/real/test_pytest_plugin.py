@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import traces
+from conftest import await_room, traces
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.takes(20)]
 
 Make = Callable[[Callable[[dict[str, Any]], None]], Path]
 
@@ -24,12 +24,14 @@ def test_sections_are_items(name: str, altered: Make, tmp_path: Path) -> None:
         steps["4.1.2"] |= {"book": ["false"], "adapt": []}
 
     report = tmp_path / "junit.xml"
+    scenario = str(altered(second_fails))
+    await_room(["up", scenario], 300)
     done = subprocess.run(
         [
             sys.executable,
             "-m",
             "pytest",
-            str(altered(second_fails)),
+            scenario,
             f"--junitxml={report}",
             f"--lab-name={name}",
             "-rfs",

@@ -18,7 +18,7 @@ from lab import bmc, paths
 from lab.lab import Lab
 from lab.report import results
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.takes(600)]
 
 Steps = dict[str, Any]
 Make = Callable[[Callable[[Steps], None]], Path]

@@ -14,7 +14,7 @@ from lab import paths
 from lab.growth import load
 from lab.report import results
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.takes(150)]
 
 Steps = dict[str, Any]
 Make = Callable[[Callable[[Steps], None]], Path]

@@ -13,7 +13,7 @@ from conftest import OFFLINE, Started, forget, lab, no_secret
 from lab import paths
 from lab.report import results
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.takes(300)]
 
 SECTIONS = [
     *(f"4.1.{n}" for n in range(1, 8)),
@@ -59,7 +59,7 @@ def _cut_short(name: str) -> None:
 
 def _processes_of(name: str) -> dict[str, str]:
     """Every process on a machine of the lab, by its network namespace: PID and command line."""
-    spaces = {p.stat().st_ino for p in Path("/run/lab/net").iterdir() if p.name.startswith(name)}
+    spaces = {p.stat().st_ino for p in Path("/run/lab/net").iterdir() if p.stem == name}
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:

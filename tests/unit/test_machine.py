@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -361,4 +362,19 @@ def test_files_that_cannot_be_had(machine: Machine, tmp_path: Path) -> None:
         machine.get(str(tmp_path / "missing"))
     with pytest.raises(CommandFailed, match="could not be written on node"):
         machine.put(b"", str(tmp_path / "missing" / "file"))
+    assert machine.run("echo next").stdout == "next\n"
+
+
+def test_ctrl_c_does_not_await_the_command(machine: Machine) -> None:
+    """It may take minutes, and a run that is told to end is waited for."""
+    machine.run("true")
+    started = time.monotonic()
+    timer = threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            machine.run("echo so far; sleep 40", within=60)
+    finally:
+        timer.cancel()
+    assert time.monotonic() - started < 20
     assert machine.run("echo next").stdout == "next\n"

@@ -68,6 +68,20 @@ def test_guest_that_was_lost() -> None:
     assert action.text == "guest1_monitor_30000 on example-host: error"
 
 
+def test_pacemaker_3() -> None:
+    found = sample("3.0.0-remote")
+    assert (found.dc, found.quorum, found.fencing) == ("node1", True, True)
+    assert (found.nodes_configured, found.resources_configured) == (3, 7)
+    assert {n.name: (n.kind, n.text, n.running) for n in found.nodes.values()} == {
+        "node1": ("member", "online", 2),
+        "node2": ("member", "online", 3),
+        "remote1": ("remote", "online", 0),
+    }
+    assert found.resources["remote1"].text == "Started node2"
+    assert found.resources["fence-node1"].agent == "stonith:fence_ipmilan"
+    assert (found.resources["FAKE1"].role, found.resources["FAKE1"].nodes) == ("Stopped", ())
+
+
 def test_old_generation() -> None:
     found = sample("1.1.16-started")
     assert (found.dc, found.quorum, found.fencing) == ("example-host", True, False)

@@ -1,0 +1,186 @@
+"""How a cell ended, and what of it is collected in one folder:
+
+junit/LAB.xml      each section a test case
+reports/LAB.html   the run as one page
+logs/LAB.log       what `lab up` and `lab down` printed
+evidence/LAB/…     of the sections that failed
+summary.json       all outcomes
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lab.errors import LabError
+from lab.events import RunEnded, RunStarted, StepEnded, StepStarted
+from lab.matrix.cells import Cell
+from lab.matrix.work import Work
+from lab.providers import DEFAULT
+from lab.report import html, junit, results
+from lab.report.history import History, history
+
+Ending = Literal["passed", "failed", "error", "interrupted", "not run"]
+FOLDERS = ("junit", "reports", "logs", "evidence")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell ended.
+
+    `passed`: of its sections, so many passed; `section` is the first that did not, `problem` why.
+    `evidence`, `results`, `log`: where they lie, '' for what there is not. `left`: its lab is
+    there still.
+    """
+
+    cell: Cell
+    verdict: Ending
+    seconds: float = 0.0
+    passed: int = 0
+    section: str = ""
+    problem: str = ""
+    evidence: str = ""
+    results: str = ""
+    log: str = ""
+    left: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """It as plain data."""
+        own = {key: value for key, value in asdict(self).items() if key != "cell"}
+        cell = self.cell
+        return {
+            "scenario": cell.scenario,
+            "platform": cell.platform,
+            "lab": cell.lab,
+            "sections": cell.sections,
+            **own,
+        }
+
+
+def of(work: Work, output: Path) -> Outcome:
+    """How a cell that is done ended; its reports are in `output` then."""
+    cell = work.cell
+    told = History()
+    if work.results:
+        with suppress(OSError):  # killed before its first event
+            told = history(results.read(work.results / "results.jsonl"))
+    sections = told.final
+    bad = next((one for one in sections if one.outcome not in ("passed", "skipped")), None)
+    verdict = _verdict(work)
+    section = problem = evidence = ""
+    if verdict != "passed":
+        if bad and (bad.ended or bad.began):
+            section, problem = bad.number, bad.problem
+            evidence = bad.evidence[-1] if bad.evidence else ""
+        # What is wrong with the lab itself comes first: sections say nothing of it.
+        problem = work.problem or problem or _end(work)
+        if work.interrupted and not work.problem:
+            problem = ""
+    outcome = Outcome(
+        cell=cell,
+        verdict=verdict,
+        seconds=work.seconds,
+        passed=sum(one.outcome == "passed" for one in sections),
+        section=section,
+        problem=problem,
+        evidence=evidence,
+        results=str(work.results or ""),
+        log=str(work.log),
+        left=work.left,
+    )
+    _collect(outcome, output)
+    return outcome
+
+
+def without_a_run(cell: Cell, verdict: Ending, problem: str, output: Path) -> Outcome:
+    """The outcome of a cell that could not begin."""
+    outcome = Outcome(cell, verdict, problem=problem)
+    if verdict != "not run":
+        _collect(outcome, output)
+    return outcome
+
+
+def _verdict(work: Work) -> Ending:
+    if work.interrupted:
+        return "interrupted"
+    if work.status == 0 and not work.problem:
+        return "passed"
+    return "failed" if work.status == 1 and not work.problem else "error"
+
+
+def _collect(outcome: Outcome, output: Path) -> None:
+    name = outcome.cell.lab
+    run = Path(outcome.results) if outcome.results else None
+    collected = False
+    if run:
+        with suppress(OSError, LabError):
+            html.write(output / "reports" / f"{name}.html", results.read(run / "results.jsonl"))
+        for folder in run.glob("evidence-*"):
+            shutil.copytree(folder, output / "evidence" / name / folder.name, dirs_exist_ok=True)
+        with suppress(FileNotFoundError):  # `lab up` was killed
+            shutil.copyfile(run / "junit.xml", output / "junit" / f"{name}.xml")
+            collected = outcome.verdict != "error"
+    if not collected:
+        _write_junit(outcome, output / "junit" / f"{name}{'.lab' if run else ''}.xml")
+
+
+def _write_junit(outcome: Outcome, path: Path) -> None:
+    """One test case, for a cell whose sections cannot say what went wrong with it."""
+    cell, now = outcome.cell, time.time()
+    section, title = "lab", cell.text
+    began = now - outcome.seconds
+    junit.write(
+        path,
+        [
+            RunStarted(
+                at=began,
+                lab=cell.lab,
+                scenario=cell.scenario,
+                title=cell.text,
+                platform=cell.platform,
+                provider=DEFAULT,
+                sections=(section,),
+            ),
+            StepStarted(at=began, section=section, title=title),
+            StepEnded(
+                section=section,
+                title=title,
+                verdict="error",
+                problem=outcome.problem,
+                harness=outcome.seconds,
+            ),
+            RunEnded(verdict="error", seconds=outcome.seconds),
+        ],
+    )
+
+
+def _end(work: Work) -> str:
+    """Why a run ended of which no section tells: what `lab up` said last."""
+    if work.status is not None and work.status < 0:
+        return f"lab up was killed by {signal.Signals(-work.status).name}"
+    return work.last_words()
+
+
+def summary(outcomes: Sequence[Outcome], seconds: float, shard: str) -> dict[str, Any]:
+    """All of it as plain data, as summary.json has it."""
+    return {
+        "at": time.time(),
+        "seconds": seconds,
+        "shard": shard,
+        "passed": all(outcome.verdict == "passed" for outcome in outcomes),
+        "cells": [outcome.to_json() for outcome in outcomes],
+    }
+
+
+def write_summary(output: Path, data: dict[str, Any]) -> None:
+    """summary.json, whole or not at all."""
+    draft = output / ".summary.json"
+    draft.write_text(json.dumps(data, indent=2) + "\n")
+    draft.replace(output / "summary.json")
