@@ -99,7 +99,7 @@ class Guests(ABC):
         """libvirt's handle of a guest that is defined. Raises LabError if there is none."""
         found = self._domain(name)
         if found is None:
-            raise LabError(f"there is no virtual machine {name} on {self._host.name}")
+            raise LabError(f"there is no guest {name} on {self._host.name}")
         return found
 
     def close(self) -> None:
