@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from lab import audits, checks, cli, faults, paths, platforms, providers, up
+from lab import audits, checks, cli, faults, paths, platforms, providers, scenario, up
 from lab import doctor as doctors
 from lab.actions import action
 from lab.errors import Unreachable
@@ -125,7 +125,7 @@ def files(folder: Path) -> set[str]:
         (["completion", "fish"], "invalid choice: 'fish'"),
         (["exec", "example-host"], "required: COMMAND"),
         (["up", "walkthrough"], f"no scenario 'walkthrough'; did you mean {WALK}?"),
-        (["up", "nothing-like-it"], "scenarios: container-guests"),
+        (["up", "nothing-like-it"], f"scenarios: {', '.join(scenario.names())}, or"),
         (["up", "missing.yaml"], "there is no scenario file missing.yaml"),
         (["up", WALK, "--platform", "beos-5"], "no platform 'beos-5'; choose one of: debian-12"),
         (["up", WALK, "--provider", "cloud"], "no provider 'cloud'; choose one of: podman"),
