@@ -15,7 +15,7 @@ import signal
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,7 +69,7 @@ def of(work: Work, output: Path) -> Outcome:
     cell = work.cell
     told = History()
     if work.results:
-        with suppress(OSError):  # killed before its first event
+        with suppress(OSError, LabError):  # killed before its first event, or the file is damaged
             told = history(results.read(work.results / "results.jsonl"))
     sections = told.final
     bad = next((one for one in sections if one.outcome not in ("passed", "skipped")), None)
@@ -95,16 +95,13 @@ def of(work: Work, output: Path) -> Outcome:
         log=str(work.log),
         left=work.left,
     )
-    _collect(outcome, output)
-    return outcome
+    return _collected(outcome, output)
 
 
 def without_a_run(cell: Cell, verdict: Ending, problem: str, output: Path) -> Outcome:
     """The outcome of a cell that could not begin."""
     outcome = Outcome(cell, verdict, problem=problem)
-    if verdict != "not run":
-        _collect(outcome, output)
-    return outcome
+    return outcome if verdict == "not run" else _collected(outcome, output)
 
 
 def _verdict(work: Work) -> Ending:
@@ -113,6 +110,18 @@ def _verdict(work: Work) -> Ending:
     if work.status == 0 and not work.problem:
         return "passed"
     return "failed" if work.status == 1 and not work.problem else "error"
+
+
+def _collected(outcome: Outcome, output: Path) -> Outcome:
+    """The outcome once its reports are in `output`; an error if they cannot be: a full disk."""
+    try:
+        _collect(outcome, output)
+    except OSError as error:
+        problem = f"its results could not be collected: {error}"
+        if outcome.problem:
+            problem = f"{outcome.problem}; {problem}"
+        return replace(outcome, verdict="error", problem=problem)
+    return outcome
 
 
 def _collect(outcome: Outcome, output: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from lab.matrix import outcome as outcomes
 from lab.matrix import schedule
 from lab.matrix.cells import Cell
 from lab.matrix.outcome import Ending, Outcome
+from lab.matrix.schedule import Room
 from lab.matrix.work import LAB, Work
 
 LOOK = 10.0  # seconds until the machine is looked at again, for room that others left
@@ -95,6 +97,7 @@ class _Crew:
         self._look = Deadline(0)  # when it is over the machine is looked at again
         self._others = Deadline(OTHERS)
         self._crowded = False
+        self._blind = False  # the last look failed
 
     def leave_out(self, problems: dict[str, str]) -> None:
         """Leave out the cells of platforms that have a problem."""
@@ -116,14 +119,14 @@ class _Crew:
             return
         self._look = Deadline(LOOK)
         running = [work.cell for work in self.works]
-        room = schedule.look(running, self._memory)
+        room = self._room(running)
         if self._others.over:
             room = replace(room, others=0)
         starting = schedule.starts(self.waiting, running, room, self._jobs)
         crowded = not (running or starting)
-        if crowded and not self._crowded:
+        if crowded and not (self._crowded or self._blind):
             self._screen.say(f"waiting: {room.others} machines of other labs leave no room")
-        self._crowded = crowded
+        self._crowded = crowded and not self._blind
         if not crowded:
             self._others = Deadline(OTHERS)
         for cell in starting:
@@ -131,6 +134,18 @@ class _Crew:
             self._screen.started(cell)
             log = self._output / "logs" / f"{cell.lab}.log"
             self.works.append(Work(cell, log, keep=self._keep, lab=self._lab))
+
+    def _room(self, running: Sequence[Cell]) -> Room:
+        """The room that there is; where nobody can tell, all of it is taken for others'."""
+        try:
+            room = schedule.look(running, self._memory)
+        except LabError as error:
+            if not self._blind:
+                self._screen.say(f"waiting: {error.message}")
+            self._blind = True
+            return Room(machines=0, memory=0, cores=0.0, others=sys.maxsize)
+        self._blind = False
+        return room
 
     def await_end(self) -> None:
         """Wait a moment for cells to end, and keep their outcomes."""

@@ -69,7 +69,7 @@ class Work:
         folder = self.results
         if folder is None or self._doing != "up":
             return 0, {"clear": "removing an earlier lab", "down": "lab down"}.get(self._doing, "")
-        with suppress(OSError):
+        with suppress(OSError, LabError):
             events = results.read(folder / "results.jsonl")
             ended = sum(event["event"] == "StepEnded" for event in events)
             begun = [event["section"] for event in events if event["event"] == "StepStarted"]

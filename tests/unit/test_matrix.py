@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +25,7 @@ from rich.console import Console
 
 from lab import cli, images, kvm, paths, platforms, providers, scenario
 from lab import doctor as doctors
-from lab.errors import BadInput, CannotRun
+from lab.errors import BadInput, CannotRun, CommandTimeout
 from lab.events import RunEnded, RunStarted
 from lab.fields import NAME
 from lab.lab import everything
@@ -35,6 +37,7 @@ from lab.matrix.cells import Cell, Needs
 from lab.matrix.outcome import Outcome
 from lab.matrix.schedule import Room, starts
 from lab.providers import podman
+from lab.report import results
 from lab.report.matrix import Matrix
 from lab.report.results import Results
 
@@ -558,6 +561,80 @@ def test_other_labs_are_not_waited_for_for_ever(
     do(fake, "a", nothing=True, exit=3, say="no room")
     found, status = run(fake, cell("a"))
     assert (status, found["a"].problem) == (1, "no room")
+
+
+def test_a_look_that_fails_is_tried_again(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One `podman ps` that takes too long, before a cell and beside one, is not the end of all."""
+    monkeypatch.setattr(runs, "LOOK", 0.1)
+    looks = iter([None, None, replace(WIDE, machines=1), None, None])
+
+    def look(running: Sequence[Cell], most: int) -> Room:
+        if (room := next(looks, WIDE)) is None:
+            raise CommandTimeout("podman ps did not end")
+        return room
+
+    monkeypatch.setattr(schedule, "look", look)
+    screen = Told()
+    found, status = run(fake, cell("a"), cell("b", 1), screen=screen)
+    assert status == 0
+    assert next(looks, "all") == "all"
+    assert {one.verdict for one in found.values()} == {"passed"}
+    # Said once for each time that it happens, however many looks fail in a row.
+    said = "waiting: podman ps did not end"
+    assert screen.said[:3] == [said, "start a", *screen.said[2:3]]
+    assert screen.said.count(said) == 2
+
+
+def test_looks_that_always_fail(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are not tried for ever: then one starts at a time, and `lab up` says what is wrong."""
+
+    def look(running: Sequence[Cell], most: int) -> Room:
+        raise CannotRun("no podman")
+
+    monkeypatch.setattr(runs, "LOOK", 0.1)
+    monkeypatch.setattr(runs, "OTHERS", 0.3)
+    monkeypatch.setattr(schedule, "look", look)
+    do(fake, "a", nothing=True, exit=3, say="no podman")
+    screen = Told()
+    found, status = run(fake, cell("a"), screen=screen)
+    assert (status, found["a"].verdict, found["a"].problem) == (1, "error", "no podman")
+    assert screen.said == ["waiting: no podman", "start a", "error a"]
+
+
+def test_results_that_cannot_be_collected(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is that cell's error: it did not pass, and the others go on."""
+    real = shutil.copyfile
+
+    def copyfile(source: Path, target: Path, **options: Any) -> Any:
+        if "m-a-" in str(target):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(source, target, **options)
+
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    found, status = run(fake, cell("a"), cell("b", 30))
+    assert status == 1
+    assert [found[name].verdict for name in "ab"] == ["error", "passed"]
+    assert "could not be collected: [Errno 28] No space left" in found["a"].problem
+
+
+def test_a_damaged_results_file(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be read says nothing, and ends nothing."""
+
+    def read(path: Path) -> list[dict[str, Any]]:
+        raise BadInput(f"{path}, line 1: not an event in JSON")
+
+    monkeypatch.setattr(results, "read", read)
+    do(fake, "a", exit=1)
+    seen: list[tuple[int, str]] = []
+
+    class Looks(Told):
+        def show(self, running: Sequence[work.Work], waiting: int) -> None:
+            super().show(running, waiting)
+            seen.extend(one.progress() for one in running if one.results)
+
+    found, status = run(fake, cell("a"), screen=Looks())
+    assert (status, found["a"].verdict, found["a"].passed) == (1, "failed", 0)
+    assert set(seen) <= {(0, ""), (0, "lab down")}
 
 
 # -- interrupted ----------------------------------------------------------------------------
