@@ -19,6 +19,7 @@ HARNESS = 150  # MiB of `lab up` itself, its ssh connections and its BMCs
 EMULATOR = 150  # MiB of QEMU beside the guest's own memory
 BRING_UP = 20.0  # seconds
 GENEROUS = 7.0  # deadlines of scenarios are about so many times what is needed
+PREFIX = "m-"  # of the names of its labs
 _LONGEST = 42  # letters of a lab's name
 
 
@@ -87,7 +88,7 @@ def cells(names: Sequence[str] = (), on: Sequence[str] = ()) -> list[Cell]:
 
 def lab_name(scenario: str, platform: str) -> str:
     """The name of a cell's lab: the same at each run, so that what one left the next finds."""
-    plain = re.sub(r"[^a-z0-9]+", "-", f"m-{scenario}-{platform}".lower()).strip("-")
+    plain = re.sub(r"[^a-z0-9]+", "-", f"{PREFIX}{scenario}-{platform}".lower()).strip("-")
     if len(plain) <= _LONGEST:
         return plain
     digest = hashlib.sha256(f"{scenario} {platform}".encode()).hexdigest()[:6]

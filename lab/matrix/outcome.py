@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from lab.errors import LabError
 from lab.events import RunEnded, RunStarted, StepEnded, StepStarted
-from lab.matrix.cells import Cell
+from lab.matrix.cells import PREFIX, Cell
 from lab.matrix.work import Work
 from lab.providers import DEFAULT
 from lab.report import html, junit, results
@@ -29,6 +29,7 @@ from lab.report.history import History, history
 
 Ending = Literal["passed", "failed", "error", "interrupted", "not run"]
 FOLDERS = ("junit", "reports", "logs", "evidence")
+_OURS = f"{PREFIX}*"  # in them; what else is there, in a folder of somebody's, is not ours
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,18 @@ class Outcome:
             "sections": cell.sections,
             **own,
         }
+
+
+def prepare(output: Path) -> None:
+    """Make the folders, and remove what an earlier matrix left in them, and only that."""
+    (output / "summary.json").unlink(missing_ok=True)
+    for folder in FOLDERS:
+        (output / folder).mkdir(parents=True, exist_ok=True)
+        for path in (output / folder).glob(_OURS):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def of(work: Work, output: Path) -> Outcome:

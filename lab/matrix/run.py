@@ -55,8 +55,7 @@ def run(
 
     Ctrl-C ends what runs, removes its labs, and is no exception; a second one is.
     """
-    for folder in outcomes.FOLDERS:
-        (output / folder).mkdir(parents=True, exist_ok=True)
+    outcomes.prepare(output)
     crew = _Crew(schedule.with_known_durations(cells), output, screen, jobs, keep, lab)
     crew.leave_out(_without_images(cells, screen))
     with _interruptions() as interrupted:

@@ -489,6 +489,24 @@ def test_results_of_an_earlier_run_are_not_taken_for_this_one(fake: Path) -> Non
     assert (found["a"].passed, found["a"].results) == (0, "")
 
 
+def test_a_folder_that_is_used_again(fake: Path) -> None:
+    """Nothing of an earlier matrix is taken for this one's; what is somebody's own stays."""
+    do(fake, "a", sections={"A.1": "failed"}, exit=1)
+    run(fake, cell("a"), cell("b"))
+    out = fake / "out"
+    outcomes.write_summary(out, {})
+    own = [out / "notes", out / "logs" / "syslog", out / "own" / "m-a-debian-12.log"]
+    for path in own:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    assert run(fake, cell("b"))[1] == 0
+    there = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    name = "m-b-debian-12"
+    ours = {f"logs/{name}.log", f"junit/{name}.xml", f"reports/{name}.html"}
+    assert there == ours | {str(path.relative_to(out)) for path in own}
+    assert not list((out / "evidence").iterdir())
+
+
 def test_a_lab_that_cannot_be_removed(fake: Path) -> None:
     """Its sections passed, but the cell did not: something is left behind, and that is said."""
     (fake / "down" / "m-a-debian-12").write_text("1")
