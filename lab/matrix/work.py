@@ -27,7 +27,7 @@ from lab.report import results
 LAB = (sys.executable, "-m", "lab.cli")
 _DIES_WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")
 PATIENCE = 90.0  # seconds for `lab up` to end after it was interrupted
-DOWN = 300.0  # seconds for `lab down`
+DOWN = 1500.0  # seconds for `lab down`: more than it waits for other labs' machines to be made
 
 
 class Work:

@@ -15,12 +15,13 @@ import resource
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from lab import command, lock
 from lab.deadline import Deadline, wait_for
-from lab.errors import CannotRun, CommandFailed, CommandTimeout, LabError
+from lab.errors import Busy, CannotRun, CommandFailed, CommandTimeout, LabError
 from lab.images import Images
 from lab.paths import RUN
 from lab.providers import Order, Wire, cgroups, controllers, network, slim
@@ -30,6 +31,7 @@ INOTIFY_KEY = "fs.inotify.max_user_instances"
 INOTIFY = Path("/proc/sys", *INOTIFY_KEY.split("."))
 INOTIFY_EACH = 10  # systemd 5, polkitd 2, dbus, firewalld, and one to spare
 LOCK = RUN / "podman.lock"  # held while machines are made or removed; shared: podman is in use
+WAIT = 1200.0  # seconds for that lock: longer than anybody may hold it, 900 on a busy machine
 
 
 class Podman:
@@ -38,7 +40,7 @@ class Podman:
     name = "podman"
 
     def up(self, order: Order) -> None:
-        with lock.hold(LOCK, "podman", within=120):
+        with lock.hold(LOCK, "podman", within=WAIT):
             network.create(order.lab, order.machines)
             cgroups.enter()  # after it: a mount namespace sees what was shared before it was made
             image = slim_image = _import(order.images)
@@ -50,7 +52,7 @@ class Podman:
             # Under the lock until they are there: no other lab takes the room that was found.
             check_room(sum(node not in there for node in full))
             self._make(order, full, there, image)
-        with lock.hold(LOCK, "podman", within=120, shared=True):
+        with lock.hold(LOCK, "podman", within=WAIT, shared=True):
             self._make(order, many, there, slim_image)
 
     def _make(
@@ -116,16 +118,18 @@ class Podman:
                     raise
 
     def down(self, lab: str) -> None:
-        with lock.hold(LOCK, "podman", within=120):
-            cgroups.enter()  # containers outlive the namespace when this machine is rebooted
-        with lock.hold(LOCK, "podman", within=120, shared=True):  # a large lab takes minutes
+        if not cgroups.entered():  # containers outlive the namespace when this machine is rebooted
+            with lock.hold(LOCK, "podman", within=WAIT):
+                cgroups.enter()
+        with lock.hold(LOCK, "podman", within=WAIT, shared=True):  # a large lab takes minutes
             _remove(_containers(lab))
             controllers.remove(controllers.found(_groups(lab)))
             network.remove(lab)
             shutil.rmtree(FOLDER / lab, ignore_errors=True)
             if left := self.leftovers(lab):
                 raise LabError(f"of lab {lab} this could not be removed: {', '.join(left)}")
-        with lock.hold(LOCK, "podman", within=120):
+        # Only tidying: whoever is at work with podman now has a lab, and tidies up after it.
+        with suppress(Busy), lock.hold(LOCK, "podman"):
             if not self.labs():
                 cgroups.leave()
                 network.remove_folder()

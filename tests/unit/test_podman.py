@@ -1,0 +1,92 @@
+"""The podman provider's lock: who has to wait for whom when a lab is removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lab import lock
+from lab.errors import Busy
+from lab.providers import cgroups, controllers, network, podman
+
+LONGEST = 900  # seconds that machines may take to be made, under the lock
+
+
+class Machine:
+    """This machine with no lab, and what is done to it."""
+
+    def __init__(self) -> None:
+        self.entered = True
+        self.done: list[str] = []
+
+    def enter(self) -> None:
+        self.done.append("enter")
+        self.entered = True
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    made = Machine()
+    monkeypatch.setattr(podman, "LOCK", tmp_path / "podman.lock")
+    monkeypatch.setattr(podman, "FOLDER", tmp_path / "labs")
+    monkeypatch.setattr(podman, "_containers", lambda lab="": [])
+    monkeypatch.setattr(controllers, "found", lambda pattern: [])
+    monkeypatch.setattr(network, "found", lambda lab: [])
+    monkeypatch.setattr(network, "labs", set)
+    monkeypatch.setattr(network, "remove", lambda lab: made.done.append(f"remove {lab}"))
+    monkeypatch.setattr(network, "remove_folder", lambda: made.done.append("tidy"))
+    monkeypatch.setattr(cgroups, "entered", lambda: made.entered)
+    monkeypatch.setattr(cgroups, "enter", made.enter)
+    monkeypatch.setattr(cgroups, "leave", lambda: made.done.append("leave"))
+    return made
+
+
+def test_the_last_lab_takes_all_with_it(machine: Machine) -> None:
+    podman.Podman().down("a")
+    assert machine.done == ["remove a", "leave", "tidy"]
+
+
+def test_two_labs_are_removed_at_once(machine: Machine) -> None:
+    """Another `lab down` is neither waited for nor disturbed: it tidies up itself."""
+    with lock.hold(podman.LOCK, "podman", shared=True):
+        podman.Podman().down("a")
+    assert machine.done == ["remove a"]
+
+
+def test_after_a_reboot_the_namespace_is_made_alone(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """… while nobody else is at work with podman, and a lab that is being made is waited for."""
+    machine.entered = False
+    podman.Podman().down("a")
+    assert machine.done == ["enter", "remove a", "leave", "tidy"]
+    machine.entered = False
+    machine.done.clear()
+    monkeypatch.setattr(podman, "WAIT", 0.1)
+    with (
+        lock.hold(podman.LOCK, "podman", shared=True),
+        pytest.raises(Busy, match="podman is in use"),
+    ):
+        podman.Podman().down("a")
+    assert machine.done == []
+
+
+def test_waiting_outlasts_the_longest_holder(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.entered = False
+    waits: list[float] = []
+
+    @contextmanager
+    def hold(path: Path, what: str, *, within: float = 0.0, shared: bool = False) -> Iterator[None]:
+        waits.append(within)
+        yield
+
+    monkeypatch.setattr(lock, "hold", hold)
+    podman.Podman().down("a")
+    first, second, tidying = waits
+    assert min(first, second) > LONGEST
+    assert tidying < 5
