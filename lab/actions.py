@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lab import growth
 from lab.context import Context
+from lab.deadline import COMMAND
 from lab.errors import CommandFailed
 from lab.events import Grew
 from lab.fields import Secret
@@ -122,6 +123,6 @@ def install(context: Context, nodes: list[Node], packages: list[str]) -> str:
     """Install packages that the book does not name, with the platform's own tool."""
     tool = "apt-get" if context.lab.platform.family == "debian" else "yum"
     line = f"{tool} install -y {shlex.join(packages)}"
-    done = on_each(context.lab, nodes, lambda m: m.run(line, within=300, check=True))
+    done = on_each(context.lab, nodes, lambda m: m.run(line, within=COMMAND, check=True))
     context.done.append(tuple(done.values()))
     return f"installed {', '.join(packages)} on {', '.join(nodes)}"

@@ -12,6 +12,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 POLL = 0.1  # seconds between two looks; a look itself costs more than that on a busy node
+COMMAND = 900.0  # seconds that a typed command may take: installing on an emulated, busy machine
 
 
 def parse_seconds(value: object) -> float:

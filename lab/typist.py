@@ -7,14 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from lab.context import Context
+from lab.deadline import COMMAND
 from lab.errors import CommandFailed
 from lab.events import CommandEnded, CommandStarted, Verdict
 from lab.lab import Lab
 from lab.machine import Result
 from lab.plan import PlannedCommand
 from lab.reporter import Reporter
-
-COMMAND = 900.0  # seconds that a command may take: installing on an emulated, busy machine
 
 
 class Stop(Exception):

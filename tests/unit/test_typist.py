@@ -12,13 +12,14 @@ from typing import Any, cast
 import pytest
 
 from lab.context import Context
+from lab.deadline import COMMAND
 from lab.errors import CommandTimeout, Unreachable
 from lab.events import CommandEnded, CommandStarted, Event
 from lab.lab import Lab
 from lab.machine import Result
 from lab.plan import PlannedCommand
 from lab.reporter import Reporter
-from lab.typist import COMMAND, Stop, Typist
+from lab.typist import Stop, Typist
 
 NODES = ("node1", "node2", "remote1")
 PASSWORD = "correct horse battery staple"
