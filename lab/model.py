@@ -115,6 +115,14 @@ class Guest(Frozen):
     memory: MiB = 512
     cpus: int = 2
 
+    @model_validator(mode="after")
+    def _node_is_a_vm(self) -> Guest:
+        if self.kind != "vm" and self.role != "guest":
+            raise ValueError(
+                f"role: a {self.kind} can only be a guest; role: {self.role} needs kind: vm"
+            )
+        return self
+
 
 class Command(Frozen):
     """A command as typed at the root prompt of a node, or of several nodes at once."""

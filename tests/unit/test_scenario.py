@@ -352,6 +352,16 @@ BAD = {
         8,
         "guests, plain: plain is both a machine and a guest",
     ),
+    "a container that is to be a cluster node": (
+        ("10.0.0.3}", "10.0.0.3, kind: container, role: cluster}"),
+        8,
+        "guests, guest1: role: a container can only be a guest; role: cluster needs kind: vm",
+    ),
+    "a container that is to be a remote node": (
+        ("10.0.0.3}", "10.0.0.3, kind: container, role: remote}"),
+        8,
+        "guests, guest1: role: a container can only be a guest; role: remote needs kind: vm",
+    ),
     "an address twice": (
         ("10.0.0.3", "10.0.0.1"),
         8,
