@@ -45,7 +45,7 @@ class Access:
             home = self.folder / "keys" / node
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
             _make_key(home / "host", node)
-            if not _slim(scenario, node):  # nobody logs in from there to anywhere
+            if not scenario.is_slim(node):  # nobody logs in from there to anywhere
                 _make_key(home / "root", f"root@{node}")
         self.create_secrets()
         self.known_hosts.write_text(self._known_hosts(scenario))
@@ -83,13 +83,13 @@ class Access:
             ("etc/ssh/ssh_host_ed25519_key", 0o600, (keys / node / "host").read_bytes()),
             ("etc/ssh/ssh_host_ed25519_key.pub", 0o644, self._public(keys / node / "host")),
         ]
-        if _slim(scenario, node):
+        if scenario.is_slim(node):
             files.append(("root/.ssh/authorized_keys", 0o600, self._public(self.key)))
             return _tar(files)
         authorized = self._public(self.key) + "".join(
             self._public(keys / name / "root")
             for name in scenario.names
-            if not _slim(scenario, name)
+            if not scenario.is_slim(name)
         )
         files += [
             ("etc/ssh/ssh_known_hosts", 0o644, self._known_hosts(scenario)),
@@ -138,7 +138,7 @@ class Access:
         }
         blocks = []
         for name in scenario.nodes:
-            slim = {"is_slim": True} if _slim(scenario, name) else {}
+            slim = {"is_slim": True} if scenario.is_slim(name) else {}
             blocks.append((name, provider.ssh_options(lab, name, **slim)))
         for name, guest in scenario.guests.items():
             options = {"HostName": guest.address, "HostKeyAlias": name, "ProxyJump": guest.host}
@@ -148,10 +148,6 @@ class Access:
             lines = {"HostName": name, **options, **common}
             text += f"\nHost {name}\n" + "".join(f"    {k} {v}\n" for k, v in lines.items())
         return text
-
-
-def _slim(scenario: Scenario, node: str) -> bool:
-    return node in scenario.nodes and scenario.nodes[node].slim
 
 
 def _hosts(scenario: Scenario, node: str) -> str:

@@ -86,9 +86,7 @@ class Guests(ABC):
 
     def shut_down(self, name: str, within: float) -> None:
         """Press the guest's power button and wait until it is off."""
-        domain = self._domain(name)
-        if domain is None:
-            raise LabError(f"there is no guest {name} on {self._host.name}")
+        domain = self.domain(name)
         if self.state(name) == "running":
             self._press_power_button(domain)
         last = wait_for(lambda: self.state(name), lambda s: s == "shut off", Deadline(within))

@@ -308,6 +308,10 @@ class Scenario(Frozen):
         found = self.nodes.get(node) or self.guests[node]
         return found.address
 
+    def is_slim(self, node: str) -> bool:
+        """Whether it is a slim machine; no guest is one."""
+        return node in self.nodes and self.nodes[node].slim
+
 
 class Repository(Frozen):
     """The local package repository: what nodes can install without a network."""

@@ -95,7 +95,7 @@ class Surveyor:
         except LabError as error:
             return Survey(node, problem=error.message, crashes=self._crashes.get(node, ()))
         parts = split(printed, token)
-        if _slim(self._lab, node):
+        if self._lab.scenario.is_slim(node):
             return self._of_slim(node, parts)
         found, cursor = journal(parts.get("journal", ("", 0))[0], self._cursors.get(node, ""))
         if cursor:
@@ -123,7 +123,7 @@ class Surveyor:
 
     def _script(self, node: str, token: str) -> str:
         cursor = self._cursors.get(node)
-        if _slim(self._lab, node):
+        if self._lab.scenario.is_slim(node):
             return _SLIM.format(token=token, cores=_CORES, start=cursor or 0, hints=_HINTS)
         # Relative to the node's own clock, which need not be right. With --after-cursor, an
         # entry would be missed where the cursor's own went with a volatile journal.
@@ -162,10 +162,6 @@ size=$(stat -c %s $log) && echo "$size" &&
     {{ head -c "$size" $log | tail -c +$(({start} + 1)) | grep -E '{hints}'; true; }}
 mark log $?
 """
-
-
-def _slim(lab: Lab, node: str) -> bool:
-    return node in lab.scenario.nodes and lab.scenario.nodes[node].slim
 
 
 def split(printed: str, token: str) -> dict[str, tuple[str, int]]:

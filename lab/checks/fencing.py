@@ -131,7 +131,7 @@ def asked_no_bmc(context: Context, node: Node, *, before: int) -> Seen:
     return Seen(not asked, f"asked those of {', '.join(asked)}" if asked else "none")
 
 
-@check("{node} was not restarted", remember=lambda c, node: c.lab.boot(node))
+@check("{node} was not rebooted", remember=lambda c, node: c.lab.boot(node))
 def not_rebooted(context: Context, node: Node, *, before: str) -> Seen:
     """Its PID 1 is the same as before the section, and it has power."""
     now = context.lab.boot(node)

@@ -1929,6 +1929,15 @@ def test_its_sentence_names_its_arguments(case: Case) -> None:
             assert str(one) in sentence
 
 
+def test_no_two_checks_have_one_sentence() -> None:
+    """Who reads what failed has to know which check it was."""
+    said: dict[str, str] = {}
+    for name, word in WORDS.items():
+        if isinstance(word.sentence, str):
+            plain = re.sub(r"\{\w+\}", "{}", word.sentence)
+            assert said.setdefault(plain, name) == name
+
+
 def test_a_phase_that_there_is_not() -> None:
     """Refused with the scenario, and not a phase that does not come about."""
     with pytest.raises(ValueError, match="'detected', 'fenced', 'recovered' or 'reintegrated'"):

@@ -54,6 +54,7 @@ def test_it_is_put_among_the_nodes(tmp_path: Path) -> None:
     assert last == ["99", "100", "103", "104"]
     assert all(machine.slim and machine.role == "remote" for machine in fleet.values())
     assert made.cluster_nodes == ["node1", "node2"]
+    assert [name for name in made.names if made.is_slim(name)] == list(fleet)
 
 
 def test_as_many_as_asked_for(tmp_path: Path) -> None:

@@ -216,7 +216,10 @@ class World:
             self.nodes[name].stub("cibadmin", CIB)
             self.nodes[name].stub("journalctl", "")
             self.nodes[name].stub("find", "")
-        self.scenario = SimpleNamespace(guests={"guest1": None}, nodes={})
+        self.slim: set[str] = set()
+        self.scenario = SimpleNamespace(
+            guests={"guest1": None}, is_slim=lambda name: name in self.slim
+        )
         self.platform = platforms.load("debian-12")
         if pacemaker:
             versions = {**self.platform.versions, "pacemaker": pacemaker}
@@ -338,7 +341,7 @@ Nov 23 03:00:02.000 remote1 Dummy(FAKE)[9]: INFO: an assertion of an agent faile
 @pytest.fixture
 def slim(world: World) -> Node:
     """node1 as a slim machine with that log."""
-    world.scenario.nodes["node1"] = SimpleNamespace(slim=True)
+    world.slim.add("node1")
     node = world.nodes["node1"]
     node.stub("stat", f"{len(LOGGED)}\n")
     node.stub("head", LOGGED)
