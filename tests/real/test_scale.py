@@ -27,6 +27,15 @@ def ended(name: str) -> dict[str, tuple[str, str]]:
     return {e["section"]: (e["verdict"], e["problem"]) for e in events if e["event"] == "StepEnded"}
 
 
+@pytest.fixture
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state folder of the test's own, here and for each `lab`: what it measures is a point that
+    must not take the place of one that was measured in earnest.
+    """
+    monkeypatch.setenv("LAB_STATE", str(tmp_path / "state"))
+
+
+@pytest.mark.usefixtures("own_state")  # before `name`, whose last `lab down` needs it still
 @pytest.mark.parametrize("altered", ["scale"], indirect=True)
 def test_scale(name: str, altered: Make) -> None:
     def up(change: Callable[[Steps], None], *more: str) -> Any:
