@@ -4,7 +4,7 @@ SCENARIO ?= guest-walkthrough
 BIN := .venv/bin
 STAGES := lint types unit real
 # How many real tests run at once: mostly they wait for clusters, not for a processor.
-WORKERS ?= 3
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -38,11 +38,15 @@ unit: setup run-unit  ## tests that need neither root nor a cluster
 .PHONY: real
 real: setup run-real  ## tests on real clusters; as root
 
+.PHONY: nightly
+nightly: setup run-nightly  ## tests that take too long for every change; then every scenario
+	$(BIN)/lab matrix
+
 .PHONY: bench
 bench: setup  ## how long things take
 	$(BIN)/python -m bench
 
-.PHONY: run-lint run-types run-unit run-real
+.PHONY: run-lint run-types run-unit run-real run-nightly
 run-lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,8 +57,8 @@ run-types:
 run-unit:
 	$(BIN)/pytest
 
-run-real:
-	$(BIN)/pytest -m real -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 0 \
+run-real run-nightly:
+	$(BIN)/pytest -m $(@:run-%=%) -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 0 \
 	    --durations-min 5 tests/real
 
 .PHONY: clean
@@ -64,4 +68,4 @@ clean:  ## remove .venv and what tools left; built images and labs stay
 
 .PHONY: help
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -96,14 +96,18 @@ def lab_name(scenario: str, platform: str) -> str:
 
 
 def needs(scenario: Scenario, *, emulated: bool) -> Needs:
-    """What a lab of a scenario takes. `emulated`: virtual machines do without KVM."""
+    """What a lab of a scenario takes. `emulated`: virtual machines do without KVM.
+
+    Such a one has a processor for itself: two that share one take longer to boot than the minute
+    that Pacemaker gives to a guest's connection.
+    """
     inner = [guest for guest in scenario.guests.values() if guest.kind == "container"]
     virtual = [guest for guest in scenario.guests.values() if guest.kind == "vm"]
     slim = sum(node.slim for node in scenario.nodes.values())
     machines = len(scenario.nodes) - slim + len(inner)
     memory = HARNESS + MACHINE * machines + SLIM * slim
     memory += sum(guest.memory + EMULATOR for guest in virtual)
-    return Needs(machines, memory, 0.5 + (0.5 if emulated else 0.25) * len(virtual))
+    return Needs(machines, memory, 0.5 + (1.0 if emulated else 0.25) * len(virtual))
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from lab.lab import everything
 from lab.providers import controllers, podman
 
 LAB = [sys.executable, "-m", "lab.cli"]
-LONG = 900.0  # seconds: more than any command of these tests may take
+LONG = 2700.0  # seconds: more than any command of these tests may take
 # Before each lab's name: tests of two checkouts on one machine need one each.
 PREFIX = os.environ.get("LAB_TEST_PREFIX", "")
 USUAL = 60.0  # seconds that a test without the mark `takes` is taken to take

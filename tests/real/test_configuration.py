@@ -13,7 +13,7 @@ from conftest import OFFLINE, forget, lab, no_secret
 from lab import paths
 from lab.report import results
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.takes(400)]
 
 Steps = dict[str, Any]
 Part = dict[str, Any]

@@ -9,7 +9,7 @@ import pytest
 from conftest import forget, lab
 from test_sabotage import Make, Sabotaged, Steps
 
-pytestmark = [pytest.mark.real, pytest.mark.takes(200)]
+pytestmark = [pytest.mark.nightly, pytest.mark.takes(450)]
 
 HOST, GUEST = "example-host", "guest1"
 

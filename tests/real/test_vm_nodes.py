@@ -1,4 +1,4 @@
-"""Sections 6.1 and 6.2: virtual machines as nodes, fenced by the hypervisor they run on."""
+"""Section 6.2: a virtual machine as a remote node, fenced by the hypervisor it runs on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from conftest import OFFLINE, forget, lab, no_secret
 from lab import paths
 from lab.report import results
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.nightly, pytest.mark.takes(900), pytest.mark.xdist_group("emulated")]
 
 Steps = dict[str, Any]
 Make = Callable[[Callable[[Steps], None]], Path]

@@ -122,6 +122,16 @@ def test_two_files_of_one_name(tmp_path: Path) -> None:
         plan.cells([str(tmp_path / "a" / "bare.yaml"), str(tmp_path / "b" / "bare.yaml")])
 
 
+def test_an_emulated_machine_shares_its_processor_with_no_other_one() -> None:
+    cores = [
+        plan.needs(scenario.load(scenario.find(name)), emulated=True).cores
+        for name in ("guest-walkthrough", "guest-quick-example", "remote-walkthrough")
+    ]
+    emulated, other, container = cores
+    assert emulated + other > 2.0
+    assert emulated + container <= 2.0
+
+
 def test_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A guest's memory counts; a container in a container is a machine for the kernel."""
     guests = scenario.load(scenario.find("guest-walkthrough"))
