@@ -217,12 +217,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers == 1:
         return
-    left = sorted(items, key=_takes, reverse=True)  # the same in each worker: it is stable
+    together: dict[str, float] = {}  # a group is one piece of work, as long as all its tests
+    for item in items:
+        together[_group(item)] = together.get(_group(item), 0.0) + _takes(item)
+    # The same in each worker: sorting is stable.
+    left = sorted(items, key=lambda item: together[_group(item)], reverse=True)
     items.clear()
     while left:
         longest, left = left[:workers], left[workers:]
         shortest, left = left[-workers:], left[:-workers]
         items += [*longest, *shortest]
+
+
+def _group(item: pytest.Item) -> str:
+    """The name of the tests that it runs in one worker with, or its own."""
+    mark = item.get_closest_marker("xdist_group")
+    return str(mark.args[0]) if mark else item.nodeid
 
 
 def _takes(item: pytest.Item) -> float:
