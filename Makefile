@@ -58,7 +58,7 @@ run-unit:
 	$(BIN)/pytest
 
 run-real run-nightly:
-	$(BIN)/pytest -m $(@:run-%=%) -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 0 \
+	$(BIN)/pytest -m $(@:run-%=%) -n $(WORKERS) --dist loadscope --no-loadscope-reorder --durations 0 \
 	    --durations-min 5 tests/real
 
 .PHONY: clean

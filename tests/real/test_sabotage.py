@@ -16,7 +16,7 @@ from conftest import lab
 from lab import paths
 from lab.report import results
 
-pytestmark = [pytest.mark.real, pytest.mark.takes(280), pytest.mark.xdist_group("emulated")]
+pytestmark = [pytest.mark.real, pytest.mark.takes(280)]
 
 Steps = dict[str, Any]
 Make = Callable[[Callable[[Steps], None]], Path]

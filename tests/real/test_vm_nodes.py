@@ -13,7 +13,7 @@ from conftest import OFFLINE, forget, lab, no_secret
 from lab import paths
 from lab.report import results
 
-pytestmark = [pytest.mark.nightly, pytest.mark.takes(900), pytest.mark.xdist_group("emulated")]
+pytestmark = [pytest.mark.nightly, pytest.mark.takes(900)]
 
 Steps = dict[str, Any]
 Make = Callable[[Callable[[Steps], None]], Path]

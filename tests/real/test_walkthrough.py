@@ -13,7 +13,7 @@ from conftest import OFFLINE, Started, forget, lab, no_secret
 from lab import paths
 from lab.report import results
 
-pytestmark = [pytest.mark.real, pytest.mark.takes(300), pytest.mark.xdist_group("emulated")]
+pytestmark = [pytest.mark.real, pytest.mark.takes(300)]
 
 SECTIONS = [
     *(f"4.1.{n}" for n in range(1, 8)),
