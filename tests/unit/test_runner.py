@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 import pytest
@@ -109,6 +110,7 @@ class FakeLab:
     platform = Platform(name="none", title="", family="debian", suite="", versions={}, packages={})
     cluster_nodes = (HOST,)
     names = (HOST,)
+    guests = MappingProxyType[str, Any]({})
     name = "a-lab"
 
     def save(self) -> None:
