@@ -12,7 +12,7 @@ from conftest import OFFLINE, forget, lab
 from lab import paths
 from lab.report import results
 
-pytestmark = [pytest.mark.real, pytest.mark.takes(240)]
+pytestmark = [pytest.mark.nightly, pytest.mark.takes(240)]
 
 Steps = dict[str, Any]
 Make = Callable[[Callable[[Steps], None]], Path]
