@@ -138,8 +138,8 @@ class Access:
         }
         blocks = []
         for name in scenario.nodes:
-            slim = {"is_slim": True} if scenario.is_slim(name) else {}
-            blocks.append((name, provider.ssh_options(lab, name, **slim)))
+            options = provider.ssh_options(lab, name, is_slim=scenario.is_slim(name))
+            blocks.append((name, options))
         for name, guest in scenario.guests.items():
             options = {"HostName": guest.address, "HostKeyAlias": name, "ProxyJump": guest.host}
             blocks.append((name, options))

@@ -72,9 +72,8 @@ def address(scenario: Scenario, node: str) -> str:
     used = {GATEWAY, *(scenario.address(name) for name in scenario.names)}
     network = ip_network(f"{GATEWAY}/{PREFIX}", strict=False)
     free = (str(a) for a in reversed(list(network.hosts())) if str(a) not in used)
-    managed = [name for name, machine in scenario.nodes.items() if not machine.slim]
-    found = dict(zip(managed, free, strict=False))
-    if node in managed and node not in found:
+    found = dict(zip(scenario.managed, free, strict=False))
+    if node in scenario.managed and node not in found:
         raise BadInput(f"the network {network} has no address left for the BMC of {node}")
     return found[node]
 
@@ -107,8 +106,7 @@ def ensure(lab: Lab, say: Callable[[str], None], port: int = PORT) -> None:
     `say` is told if one had died or hung and is started anew. Raises LabError if it cannot
     be started, or if it does not answer.
     """
-    managed = [name for name, machine in lab.scenario.nodes.items() if not machine.slim]
-    bmcs = {node: address(lab.scenario, node) for node in managed}
+    bmcs = {node: address(lab.scenario, node) for node in lab.scenario.managed}
     if alive(lab.name) and _answers(lab, bmcs, port):
         return
     with _held(lab.name):

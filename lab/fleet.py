@@ -79,8 +79,8 @@ def _addresses(scenario: Scenario, first: str) -> list[str]:
     network = ip_network(f"{GATEWAY}/{PREFIX}", strict=False)
     used = {GATEWAY, *(scenario.address(name) for name in scenario.names)}
     free = [address for address in network.hosts() if str(address) not in used]
-    managed = sum(not machine.slim for machine in scenario.nodes.values())
-    room = [str(a) for a in free[: len(free) - managed] if int(a) >= int(IPv4Address(first))]
+    kept = len(scenario.managed)  # the last ones, for BMCs
+    room = [str(a) for a in free[: len(free) - kept] if int(a) >= int(IPv4Address(first))]
     # Each of a fleet that is not slim has a BMC too.
     return room if scenario.fleet and scenario.fleet.slim else room[: len(room) // 2]
 

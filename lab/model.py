@@ -308,6 +308,11 @@ class Scenario(Frozen):
         found = self.nodes.get(node) or self.guests[node]
         return found.address
 
+    @property
+    def managed(self) -> list[str]:
+        """The machines that have a BMC: all but slim ones."""
+        return [name for name, machine in self.nodes.items() if not machine.slim]
+
     def is_slim(self, node: str) -> bool:
         """Whether it is a slim machine; no guest is one."""
         return node in self.nodes and self.nodes[node].slim

@@ -10,6 +10,7 @@ RUN                    sockets, namespaces and locks, gone with a reboot: /run/l
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +37,16 @@ def labs() -> Path:
 def results() -> Path:
     """One folder a lab name, in it one folder a run; they outlive the lab."""
     return state() / "results"
+
+
+def stamped(top: Path, what: str = "") -> Path:
+    """A folder in `top` named by the time now and `what`; one that is not there yet."""
+    plain = top / "-".join(filter(None, (time.strftime("%Y-%m-%dT%H-%M-%S"), what)))
+    folder, number = plain, 1
+    while folder.exists():
+        number += 1
+        folder = plain.with_name(f"{plain.name}-{number}")
+    return folder
 
 
 def _own(variable: str, xdg: str, fallback: str) -> Path:

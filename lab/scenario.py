@@ -61,11 +61,12 @@ def _load(path: Path, borrowers: tuple[Path, ...], remotes: int | None = None) -
     for number, preparation in enumerate(scenario.prepare):
         try:
             if preparation.after not in borrowed:
-                there = ", ".join(own)
-                raise ValueError(f"after: {preparation.after!r} is none of its sections: {there}")
-            found = _borrowed(preparation, path, (*borrowers, path.resolve()))
+                valid = ", ".join(own)
+                raise ValueError(f"after: {preparation.after!r} is none of its sections: {valid}")
+            found = list(_borrowed(preparation, path, (*borrowers, path.resolve())))
+            there = [step for steps in borrowed.values() for step in steps]
+            _check_borrowed(scenario, found, [*there, *scenario.steps])
             borrowed[preparation.after] += found
-            _check_borrowed(scenario, [step for steps in borrowed.values() for step in steps])
         except ValueError as error:
             here: Place = ("prepare", number)
             raise BadInput(f"{document.where(here)}: {document.named(here)}{error}") from error
@@ -96,9 +97,11 @@ def _borrowed(wish: Preparation, path: Path, borrowers: tuple[Path, ...]) -> Ite
             yield BorrowedStep.model_construct(**dict(step), origin=wish.scenario)
 
 
-def _check_borrowed(scenario: Scenario, borrowed: list[Step]) -> None:
-    """Raise ValueError where sections of another scenario do not fit this one's nodes."""
-    sections = [step.section for step in (*borrowed, *scenario.steps)]
+def _check_borrowed(scenario: Scenario, borrowed: list[Step], there: list[Step]) -> None:
+    """Raise ValueError where sections of another scenario do not fit this one's nodes, or stand
+    beside a twin: among themselves, or in what is `there`.
+    """
+    sections = [step.section for step in (*borrowed, *there)]
     for step in borrowed:
         if sections.count(step.section) > 1:
             raise ValueError(f"section {step.section} would stand here twice")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -186,12 +185,7 @@ def _check_name(name: str) -> None:
 def _results_folder(name: str, scenario: str) -> Path:
     """A new folder for this run, and `latest` beside it pointing to it."""
     top = paths.results() / name
-    stamp = time.strftime("%Y-%m-%dT%H-%M-%S")
-    folder = top / f"{stamp}-{scenario}"
-    number = 1
-    while folder.exists():
-        number += 1
-        folder = top / f"{stamp}-{scenario}-{number}"
+    folder = paths.stamped(top, scenario)
     folder.mkdir(parents=True)
     draft = top / f".latest-{os.getpid()}"
     draft.unlink(missing_ok=True)

@@ -58,7 +58,11 @@ def replicas_real(context: Context, bundle: str) -> Seen:
     replica's instance alone, and on no machine.
     """
     wrong, places = [], []
-    for replica in context.status().bundles.get(bundle, ()):
+    replicas = context.status().bundles.get(bundle, ())
+    if not replicas:
+        return Seen(False, "no replica")
+    outside = holders_of(context, [one.primitive.id for one in replicas if one.primitive])
+    for replica in replicas:
         inside = replica.primitive
         if inside is None:
             return Seen(False, f"there is nothing in {replica.container.id}")
@@ -69,9 +73,9 @@ def replicas_real(context: Context, bundle: str) -> Seen:
         places.append(place)
         if not done or done.exit or done.stdout.split() != [f"Dummy-{inside.id}.state"]:
             wrong.append(place)
-        if outside := holders_of(context, [inside.id])[inside.id]:
-            wrong.append(f"{inside.id} runs on {', '.join(sorted(outside))}")
-    return Seen(bool(places) and not wrong, "; ".join(wrong or places) or "no replica")
+        if outside[inside.id]:
+            wrong.append(f"{inside.id} runs on {', '.join(sorted(outside[inside.id]))}")
+    return Seen(not wrong, "; ".join(wrong or places))
 
 
 def _process(context: Context, bundle: str, replica: int) -> str:

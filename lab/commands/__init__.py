@@ -6,6 +6,7 @@ Here is what they share.
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -35,6 +36,11 @@ def only(there: list[str]) -> str:
 def opened(name: str) -> Lab:
     """The lab of that name, or the only one for ''."""
     return Lab.open(name or only(everything()))
+
+
+def aside(line: str) -> None:
+    """Say something that is no part of the output, which may be JSON."""
+    print(f"lab: {line}", file=sys.stderr)
 
 
 def columns(*columns: str) -> Table:

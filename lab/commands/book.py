@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from rich.text import Text
 
 from lab import book as books
 from lab import coverage, paths, recorded
-from lab.commands import Screen, columns, print_json
+from lab.commands import Screen, aside, columns, print_json
 from lab.coverage import Cover, Last, Plans, Ran, Row
 from lab.drift import Difference, Drift, drift
 from lab.errors import BadInput
@@ -30,7 +29,7 @@ def book_(options: argparse.Namespace) -> int:
     wanted = options.drift or options.platform
     found = coverage.planned([wanted] if wanted else [])
     for problem in found.problems:
-        _aside(problem)
+        aside(problem)
     if options.record:
         return _record(recorded.read(recorded.FILE), _runs(options.lab), found)
     ran = recorded.read(recorded.FILE) if options.recorded else _runs(options.lab)
@@ -85,7 +84,7 @@ def _runs(labs: Sequence[str]) -> list[Ran]:
             )
     ran, problems = coverage.runs(paths.results(), labs)
     for problem in problems:
-        _aside(f"left out: {problem}")
+        aside(f"left out: {problem}")
     return ran
 
 
@@ -236,8 +235,3 @@ def _drift_json(one: Drift) -> dict[str, Any]:
         "scenario": one.scenario,
         "differences": differences,
     }
-
-
-def _aside(line: str) -> None:
-    """Say something that is no part of the output, which may be JSON."""
-    print(f"lab: {line}", file=sys.stderr)

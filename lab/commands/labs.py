@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import webbrowser
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ from lab import bmc, faults, paths, platforms
 from lab import doctor as doctors
 from lab import lab as labs
 from lab import scenario as scenarios
-from lab.commands import Screen, columns, only, opened, print_json
+from lab.commands import Screen, aside, columns, only, opened, print_json
 from lab.errors import BadInput, LabError
 from lab.lab import Lab
 
@@ -119,9 +118,9 @@ def status_(options: argparse.Namespace) -> int:
     running = lab.provider.running(lab.name)
     if running:
         try:
-            bmc.ensure(lab, _aside)
+            bmc.ensure(lab, aside)
         except LabError as error:  # what can be seen of the lab is shown all the same
-            _aside(error.message)
+            aside(error.message)
     machines = [
         {
             "node": node,
@@ -175,11 +174,6 @@ def status_(options: argparse.Namespace) -> int:
     for action in status.failed:
         screen.print(Text(f"  failed: {action.text}", "red"))
     return 0
-
-
-def _aside(line: str) -> None:
-    """Say something that is no part of the output, which may be JSON."""
-    print(f"lab: {line}", file=sys.stderr)
 
 
 def report_(options: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ def matrix_(options: argparse.Namespace) -> int:
         raise BadInput(f"--jobs {options.jobs}: a number of cells at once, or 0 for what fits")
     cells = plan.shard(plan.cells(options.scenario, options.platform), number, count)
     doctors.require()
-    output = Path(options.output) if options.output else _folder()
+    output = Path(options.output) if options.output else paths.stamped(paths.state() / "matrix")
     output.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     # JSON alone goes to standard output.
@@ -41,14 +41,3 @@ def matrix_(options: argparse.Namespace) -> int:
     if status == 130:
         print("lab: interrupted", file=sys.stderr)
     return status
-
-
-def _folder() -> Path:
-    """A new folder beside the results."""
-    stamp = time.strftime("%Y-%m-%dT%H-%M-%S")
-    top = paths.state() / "matrix"
-    folder, more = top / stamp, 1
-    while folder.exists():
-        more += 1
-        folder = top / f"{stamp}-{more}"
-    return folder

@@ -77,14 +77,14 @@ class Podman:
             job.result()
 
     def _create(self, order: Order, node: str, image: str) -> None:
-        machine, init = order.machines[node], "/sbin/init"
+        machine = order.machines[node]
         run = ["run", "--detach", "--name", _name(order.lab, node), "--hostname", node]
         labels = ["--label", f"lab={order.lab}", "--label", f"node={node}"]
-        kind = ["--systemd=always", "--privileged", "--no-hosts", "--dns=none"]
+        init, first = "/sbin/init", "--systemd=always"
         if machine.slim:
             labels += ["--label", slim.LABEL]
-            kind[0] = f"--pidfile={_pid(order.lab, node)}"
-            init = slim.INIT
+            init, first = slim.INIT, f"--pidfile={_pid(order.lab, node)}"
+        kind = [first, "--privileged", "--no-hosts", "--dns=none"]
         mounts = [
             "--volume",
             f"{FOLDER / order.lab / node}:/run/lab",
