@@ -333,6 +333,7 @@ class Platform(Frozen):
     suite: str
     versions: dict[str, VersionText]  # software -> version, as `when:` compares it
     packages: dict[str, str]  # software -> the package that carries that version
+    agents: dict[str, list[str]] = {}  # fence agent -> the packages that bring it
     base: list[str] = []
     guest: list[str] = []
     repository: Repository = Repository(groups=[])
