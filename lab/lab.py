@@ -131,9 +131,14 @@ class Lab:
                     self.provider.power_on(self.name, node)
         else:
             built = images.ensure(self.platform, say)
-            seeds = {node: self.access.seed(self.scenario, node) for node in self.scenario.nodes}
-            say(f"machines: {named(list(self.scenario.nodes))} ({self.provider.name})")
-            self.provider.up(Order(self.name, self.scenario.nodes, seeds, built))
+            machines = self.scenario.nodes
+            seeds = {
+                node: self.access.seed(self.scenario, node, self.provider.identity(machine))
+                for node, machine in machines.items()
+            }
+            keys = {node: self.access.host_key(node) for node in machines}
+            say(f"machines: {named(list(machines))} ({self.provider.name})")
+            self.provider.up(Order(self.name, machines, seeds, built, self.access.key, keys, say))
         on_each(self, self.scenario.nodes, lambda machine: machine.await_login(BOOT))
         ssh = self.folder / "ssh"
         ssh.write_text(f'#!/bin/sh\nexec ssh -F "{self.access.ssh_config}" "$@"\n')

@@ -40,7 +40,7 @@ def _console(name: str) -> str:
 
 
 # Kernel words that make an emulated guest boot sooner; none changes what runs in it.
-_KERNEL_LINE = (
+KERNEL_LINE = (
     "root=/dev/vda rw net.ifnames=0 console=ttyS0 quiet systemd.show_status=no mitigations=off "
     "tsc=reliable no_timer_check nokaslr audit=0 random.trust_cpu=on cryptomgr.notests "
     "8250.nr_uarts=1 nowatchdog no5lvl lsm="
@@ -60,7 +60,7 @@ def domain_xml(name: str, guest: Guest, *, emulated: bool) -> str:
     <type arch="x86_64" machine="q35">hvm</type>
     <kernel>{IMAGES}/vmlinuz</kernel>
     <initrd>{IMAGES}/initrd</initrd>
-    <cmdline>{_KERNEL_LINE}</cmdline>
+    <cmdline>{KERNEL_LINE}</cmdline>
   </os>
   <features><acpi/><apic/>{cache}</features>
   {processor}

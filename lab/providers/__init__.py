@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol
 
 from lab.errors import BadInput
@@ -19,13 +20,17 @@ PREFIX = 24
 class Order:
     """What a lab wants of its provider.
 
-    `seeds` has, for each machine, a tar file with what makes it itself: names, keys.
+    `seeds` has, for each machine, a tar file with what makes it itself: names, keys. `key` opens
+    them all; `host_keys` are the public ones that they show. `say` gets a line of progress.
     """
 
     lab: str
     machines: dict[str, Machine]
     seeds: dict[str, bytes]
     images: Images
+    key: Path
+    host_keys: dict[str, str]
+    say: Callable[[str], None] = lambda line: None
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,10 @@ class Provider(Protocol):
     def add_addresses(self, lab: str, addresses: Sequence[str]) -> None:
         """Give the outside of the lab's network these addresses too; those that are there stay."""
 
-    def ssh_options(self, lab: str, node: str, *, is_slim: bool = False) -> dict[str, str]:
+    def identity(self, machine: Machine, /) -> dict[str, str]:
+        """Files, path to content, that a machine of this kind needs in its seed."""
+
+    def ssh_options(self, lab: str, node: str, machine: Machine, /) -> dict[str, str]:
         """OpenSSH client options that reach a machine whatever its network does."""
 
     def outside(self, lab: str, argv: Sequence[str]) -> list[str]:
@@ -93,7 +101,10 @@ class Provider(Protocol):
 
 
 DEFAULT = "podman"
-_PROVIDERS = {"podman": "lab.providers.podman:Podman"}
+_PROVIDERS = {
+    "podman": "lab.providers.podman:Podman",
+    "vagrant": "lab.providers.vagrant:Vagrant",
+}
 
 
 def names() -> list[str]:

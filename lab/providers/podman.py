@@ -23,8 +23,9 @@ from lab import command, lock
 from lab.deadline import Deadline, wait_for
 from lab.errors import Busy, CannotRun, CommandFailed, CommandTimeout, LabError
 from lab.images import Images
+from lab.model import Machine
 from lab.paths import RUN
-from lab.providers import Order, Wire, cgroups, controllers, network, slim
+from lab.providers import Order, cgroups, controllers, network, slim
 
 FOLDER = RUN / "labs"
 INOTIFY_KEY = "fs.inotify.max_user_instances"
@@ -34,7 +35,7 @@ LOCK = RUN / "podman.lock"  # held while machines are made or removed; shared: p
 WAIT = 1200.0  # seconds for that lock: longer than anybody may hold it, 900 on a busy machine
 
 
-class Podman:
+class Podman(network.Switch):
     """The embedded provider: needs no KVM and no image from outside."""
 
     name = "podman"
@@ -177,26 +178,14 @@ class Podman:
         done = _podman(["inspect", "--format", form, _name(lab, node)], check=False)
         return done.strip()
 
-    def cable(self, lab: str, node: str, *, plugged: bool) -> None:
-        network.cable(lab, node, plugged=plugged)
+    def identity(self, _machine: Machine) -> dict[str, str]:
+        return {}
 
-    def partition(self, lab: str, groups: Sequence[Sequence[str]]) -> None:
-        network.partition(lab, groups)
-
-    def wiring(self, lab: str) -> dict[str, Wire]:
-        return network.wiring(lab)
-
-    def add_addresses(self, lab: str, addresses: Sequence[str]) -> None:
-        network.add_addresses(lab, addresses)
-
-    def ssh_options(self, lab: str, node: str, *, is_slim: bool = False) -> dict[str, str]:
-        if is_slim:
+    def ssh_options(self, lab: str, node: str, machine: Machine) -> dict[str, str]:
+        if machine.slim:
             return {"ProxyCommand": slim.login(_pid(lab, node), network.namespace(lab, node))}
         socket = FOLDER / lab / node / "ssh"
         return {"ProxyCommand": f"socat - UNIX-CONNECT:{socket}"}
-
-    def outside(self, lab: str, argv: Sequence[str]) -> list[str]:
-        return network.inside(network.namespace(lab), argv)
 
 
 def check_room(new: int) -> None:
