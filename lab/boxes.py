@@ -16,6 +16,7 @@ from pathlib import Path
 from lab import command, lock, paths
 from lab.images import Images
 
+VERSION = "1.0.0"  # of every box: a home has the one of its images
 CONVERT = 600.0  # seconds; about 5 on two cores
 _VAGRANTFILE = """\
 Vagrant.configure("2") do |config|
@@ -37,9 +38,19 @@ def home(images: Images) -> Path:
     return images.folder / "vagrant"
 
 
+def folder_name(images: Images) -> str:
+    """What Vagrant makes of that name where it must be a file's."""
+    return name(images).replace("/", "-VAGRANTSLASH-")
+
+
+def volume(images: Images) -> str:
+    """What vagrant-libvirt calls the box's disk in a storage pool; copied there if missing."""
+    return f"{folder_name(images)}_vagrant_box_image_{VERSION}_box.img"
+
+
 def folder(images: Images) -> Path:
-    """Where Vagrant looks for the box in its home: a box from a file has version 0."""
-    return home(images) / "boxes" / name(images).replace("/", "-VAGRANTSLASH-") / "0/libvirt"
+    """Where Vagrant looks for the box in its home."""
+    return home(images) / "boxes" / folder_name(images) / VERSION / "libvirt"
 
 
 def ensure(images: Images) -> Path:

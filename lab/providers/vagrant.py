@@ -20,7 +20,7 @@ from typing import Any
 
 import libvirt
 
-from lab import boxes, kvm
+from lab import boxes, command, kvm
 from lab.deadline import Deadline, wait_for
 from lab.errors import CannotRun, CommandFailed, CommandTimeout, LabError
 from lab.hypervisor import with_link
@@ -167,7 +167,7 @@ def nodes_file(order: Order) -> dict[str, Any]:
         "boot_timeout": BOOT,
         "kernel_line": KERNEL_LINE,
         "management": f"{MANAGEMENT}.0/24",
-        "disks": [{"device": "vdb", "path": "packages.ext4"}, {"device": "vdc"}],
+        "disks": {"vdb": "packages", "vdc": "seed"},
         "nodes": [
             {
                 "name": node,
@@ -230,18 +230,22 @@ def _consoles(lab: str, nodes: Mapping[str, Machine]) -> str:
 
 
 def _fill_pool(order: Order, box: Path) -> None:
-    """The disks that are there before Vagrant asks: the box's, the packages', each seed."""
+    """The disks that are there before Vagrant asks: the box's, and each machine's packages and
+    seed. A machine gets them as layers of its own, since QEMU locks what may be written to.
+    """
     pool = libvirtd.folder(order.lab) / "pool"
-    # The name that Vagrant's plugin gives the box's disk; it copies it if there is none.
-    base = boxes.name(order.images).replace("/", "-VAGRANTSLASH-") + "_vagrant_box_image_0_box.img"
-    for name, file in ((base, box / "box.img"), ("packages.ext4", order.images.packages_disk)):
-        link = pool / name
-        link.unlink(missing_ok=True)
-        link.symlink_to(file)
+    link = pool / boxes.volume(order.images)
+    link.unlink(missing_ok=True)
+    link.symlink_to(box / "box.img")
+    layer = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b"]
     for node, seed in order.seeds.items():
-        disk = pool / f"{node}.seed"
-        disk.touch(mode=0o600)
-        disk.write_bytes(seed)
+        raw = pool / f"{node}.tar"
+        raw.touch(mode=0o600)
+        raw.write_bytes(seed)
+        for what, below in (("packages", order.images.packages_disk), ("seed", raw)):
+            disk = pool / f"{node}.{what}"
+            if not disk.exists():
+                command.run([*layer, str(below), str(disk)], within=60)
 
 
 def _management(machine: Machine) -> str:

@@ -6,6 +6,7 @@ ended, is `lab.command`'s business.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -66,8 +67,10 @@ class Program(vagrant.Vagrant):
         return command.run(argv, within=self._within, env=self.env, on_line=self._line).stdout
 
     def _line(self, line: str) -> None:
-        if line.startswith("==> "):
-            self._say(f"vagrant: {line.removeprefix('==> ')}")
+        # Of all that it says of a machine, what it does and what it complains of: not its settings.
+        found = re.match(r"(?:==> |    )(\S+: (?!--|Warning: Conn|Warning: Host)\w.*)", line)
+        if found:
+            self._say(f"vagrant: {found[1]}")
 
 
 def check_version(said: str) -> None:
