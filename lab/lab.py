@@ -278,7 +278,7 @@ def down(name: str) -> bool:
     if name not in everything():  # `..` or `name/` is a path, but no lab
         return False
     bmc.stop(name)
-    for provider in map(providers.load, providers.names()):
+    for provider in providers.every():
         provider.down(name)  # also one that sees nothing now, as after a reboot of this machine
     shutil.rmtree(paths.labs() / name, ignore_errors=True)
     return True
@@ -289,8 +289,8 @@ def everything() -> list[str]:
     there = bmc.names()
     if paths.labs().exists():
         there |= {path.name for path in paths.labs().iterdir()}
-    for name in providers.names():
-        there |= providers.load(name).labs()
+    for provider in providers.every():
+        there |= provider.labs()
     return sorted(there)
 
 

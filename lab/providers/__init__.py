@@ -11,9 +11,12 @@ from typing import Protocol
 from lab.errors import BadInput
 from lab.images import Images
 from lab.model import Machine
+from lab.paths import RUN
 
 GATEWAY = "192.168.122.1"  # the outside of a lab's network: no node, just where one can look from
 PREFIX = 24
+LOCK = RUN / "machines.lock"  # held while machines are made or removed; shared: some are in use
+WAIT = 1200.0  # seconds for that lock: longer than anybody may hold it, 900 on a busy machine
 
 
 @dataclass(frozen=True)
@@ -101,15 +104,22 @@ class Provider(Protocol):
 
 
 DEFAULT = "podman"
+# In the order in which they take a lab down: podman's takes the network, too, by which the
+# processes of virtual machines are found.
 _PROVIDERS = {
-    "podman": "lab.providers.podman:Podman",
     "vagrant": "lab.providers.vagrant:Vagrant",
+    "podman": "lab.providers.podman:Podman",
 }
 
 
 def names() -> list[str]:
     """Every provider's name."""
     return sorted(_PROVIDERS)
+
+
+def every() -> list[Provider]:
+    """One of each, in the order in which they take a lab down."""
+    return [load(name) for name in _PROVIDERS]
 
 
 def load(name: str) -> Provider:

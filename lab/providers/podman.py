@@ -25,14 +25,12 @@ from lab.errors import Busy, CannotRun, CommandFailed, CommandTimeout, LabError
 from lab.images import Images
 from lab.model import Machine
 from lab.paths import RUN
-from lab.providers import Order, cgroups, controllers, network, slim
+from lab.providers import LOCK, WAIT, Order, cgroups, controllers, network, slim
 
 FOLDER = RUN / "labs"
 INOTIFY_KEY = "fs.inotify.max_user_instances"
 INOTIFY = Path("/proc/sys", *INOTIFY_KEY.split("."))
 INOTIFY_EACH = 10  # systemd 5, polkitd 2, dbus, firewalld, and one to spare
-LOCK = RUN / "podman.lock"  # held while machines are made or removed; shared: podman is in use
-WAIT = 1200.0  # seconds for that lock: longer than anybody may hold it, 900 on a busy machine
 
 
 class Podman(network.Switch):
@@ -41,7 +39,7 @@ class Podman(network.Switch):
     name = "podman"
 
     def up(self, order: Order) -> None:
-        with lock.hold(LOCK, "podman", within=WAIT):
+        with lock.hold(LOCK, "the machinery", within=WAIT):
             network.create(order.lab, order.machines)
             cgroups.enter()  # after it: a mount namespace sees what was shared before it was made
             image = slim_image = _import(order.images)
@@ -53,7 +51,7 @@ class Podman(network.Switch):
             # Under the lock until they are there: no other lab takes the room that was found.
             check_room(sum(node not in there for node in full))
             self._make(order, full, there, image)
-        with lock.hold(LOCK, "podman", within=WAIT, shared=True):
+        with lock.hold(LOCK, "the machinery", within=WAIT, shared=True):
             self._make(order, many, there, slim_image)
 
     def _make(
@@ -120,9 +118,11 @@ class Podman(network.Switch):
 
     def down(self, lab: str) -> None:
         if not cgroups.entered():  # containers outlive the namespace when this machine is rebooted
-            with lock.hold(LOCK, "podman", within=WAIT):
+            with lock.hold(LOCK, "the machinery", within=WAIT):
                 cgroups.enter()
-        with lock.hold(LOCK, "podman", within=WAIT, shared=True):  # a large lab takes minutes
+        with lock.hold(
+            LOCK, "the machinery", within=WAIT, shared=True
+        ):  # a large lab takes minutes
             _remove(_containers(lab))
             controllers.remove(controllers.found(_groups(lab)))
             network.remove(lab)
@@ -130,7 +130,7 @@ class Podman(network.Switch):
             if left := self.leftovers(lab):
                 raise LabError(f"of lab {lab} this could not be removed: {', '.join(left)}")
         # Only tidying: whoever is at work with podman now has a lab, and tidies up after it.
-        with suppress(Busy), lock.hold(LOCK, "podman"):
+        with suppress(Busy), lock.hold(LOCK, "the machinery"):
             if not self.labs():
                 cgroups.leave()
                 network.remove_folder()

@@ -15,17 +15,18 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import libvirt
 
-from lab import boxes, command, kvm
+from lab import boxes, command, kvm, lock
 from lab.deadline import Deadline, wait_for
-from lab.errors import CannotRun, CommandFailed, CommandTimeout, LabError
+from lab.errors import Busy, CannotRun, CommandFailed, CommandTimeout, LabError
 from lab.hypervisor import with_link
 from lab.model import Machine
-from lab.providers import PREFIX, Order, libvirtd, network
+from lab.providers import LOCK, PREFIX, WAIT, Order, libvirtd, network
 from lab.providers.vagrant_program import Program
 from lab.vms import KERNEL_LINE
 
@@ -43,7 +44,8 @@ class Vagrant(network.Switch):
 
     def up(self, order: Order) -> None:
         check_room(order.machines)
-        network.create(order.lab, order.machines, virtual=True)
+        with lock.hold(LOCK, "the machinery", within=WAIT, shared=True):
+            network.create(order.lab, order.machines, virtual=True)
         box = boxes.ensure(order.images)
         libvirtd.start(order.lab)
         top = libvirtd.folder(order.lab)
@@ -77,7 +79,8 @@ class Vagrant(network.Switch):
         network.remove(lab)
         if left := self.leftovers(lab):
             raise LabError(f"of lab {lab} this could not be removed: {', '.join(left)}")
-        network.remove_folder()
+        with suppress(Busy), lock.hold(LOCK, "the machinery"):
+            network.remove_folder()
 
     def labs(self) -> set[str]:
         return libvirtd.labs()
