@@ -29,6 +29,12 @@ def reboot(context: Context, node: Node) -> str:
     return f"rebooted {node}"
 
 
+@action("let {host} use the libvirtd that it runs on")
+def lend_libvirtd(context: Context, host: Node) -> str:
+    """Put the libvirtd that a host itself runs on in the place of its own: see lab.siblings."""
+    return context.lab.guests(host).lend()
+
+
 @action("create {guest}")
 def create_guest(context: Context, guest: Node) -> str:
     """Make a virtual machine or a container (the guest's `kind`), with the name and the static

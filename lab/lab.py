@@ -77,8 +77,9 @@ class Lab:
 
     @cached_property
     def platform(self) -> Platform:
-        """What its nodes run."""
-        return platforms.load(self.record.platform)
+        """What its nodes run, and where their guests do."""
+        found = platforms.load(self.record.platform)
+        return found.model_copy(update={"guests": self.provider.guests()})
 
     @cached_property
     def provider(self) -> Provider:
@@ -161,11 +162,20 @@ class Lab:
         """The guests of that kind on a host."""
         # These need libvirt's library.
         from lab.lxc import Containers
+        from lab.siblings import Siblings
         from lab.vms import VirtualMachines
 
         if (host, kind) not in self._guests:
-            of_kind = Containers if kind == "container" else VirtualMachines
-            self._guests[host, kind] = of_kind(self.machine(host), self.folder / "ssh")
+            machine, ssh = self.machine(host), self.folder / "ssh"
+            found: Guests
+            if kind == "container":
+                found = Containers(machine, ssh)
+            elif self.platform.guests == "inside":
+                found = VirtualMachines(machine, ssh)
+            else:
+                number = list(self.scenario.nodes).index(host) + 1
+                found = Siblings(machine, ssh, self.name, number)
+            self._guests[host, kind] = found
         return self._guests[host, kind]
 
     def guests_of(self, guest: str) -> Guests:

@@ -14,6 +14,7 @@ from lab.fields import (
     Address,
     Family,
     GuestKind,
+    GuestPlace,
     GuestRole,
     MiB,
     NodeName,
@@ -333,6 +334,7 @@ class Platform(Frozen):
     suite: str
     versions: dict[str, VersionText]  # software -> version, as `when:` compares it
     packages: dict[str, str]  # software -> the package that carries that version
+    guests: GuestPlace = "inside"  # their host, or beside it; the provider says which
     agents: dict[str, list[str]] = {}  # fence agent -> the packages that bring it
     base: list[str] = []
     guest: list[str] = []

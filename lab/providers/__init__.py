@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lab.errors import BadInput
+from lab.fields import GuestPlace
 from lab.images import Images
 from lab.model import Machine
 from lab.paths import RUN
@@ -92,6 +93,9 @@ class Provider(Protocol):
 
     def add_addresses(self, lab: str, addresses: Sequence[str]) -> None:
         """Give the outside of the lab's network these addresses too; those that are there stay."""
+
+    def guests(self) -> GuestPlace:
+        """Where virtual machines of its machines run: inside their host, or beside it."""
 
     def identity(self, machine: Machine, /) -> dict[str, str]:
         """Files, path to content, that a machine of this kind needs in its seed."""

@@ -106,12 +106,16 @@ def start(lab: str) -> None:
         raise CannotRun("\n  ".join([f"no libvirtd for lab {lab}: {error}", *said])) from error
 
 
+def uri(lab: str) -> str:
+    """libvirt's address of it, from outside of its namespaces."""
+    return f"qemu+unix:///system?socket={runtime(lab) / 'libvirt/libvirt-sock'}"
+
+
 @contextmanager
 def connection(lab: str) -> Iterator[libvirt.virConnect]:
     """A connection to it. What libvirt complains of, also in the block, is a CommandFailed."""
-    socket = runtime(lab) / "libvirt/libvirt-sock"
     try:
-        opened = libvirt.open(f"qemu+unix:///system?socket={socket}")
+        opened = libvirt.open(uri(lab))
         try:
             yield opened
         finally:

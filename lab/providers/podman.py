@@ -22,6 +22,7 @@ from typing import Any
 from lab import command, lock
 from lab.deadline import Deadline, wait_for
 from lab.errors import Busy, CannotRun, CommandFailed, CommandTimeout, LabError
+from lab.fields import GuestPlace
 from lab.images import Images
 from lab.model import Machine
 from lab.paths import RUN
@@ -177,6 +178,9 @@ class Podman(network.Switch):
         form = "{{if .State.Running}}{{.State.Pid}} {{.State.StartedAt}}{{end}}"
         done = _podman(["inspect", "--format", form, _name(lab, node)], check=False)
         return done.strip()
+
+    def guests(self) -> GuestPlace:
+        return "inside"
 
     def identity(self, _machine: Machine) -> dict[str, str]:
         return {}

@@ -24,6 +24,7 @@ import libvirt
 from lab import boxes, command, kvm, lock
 from lab.deadline import Deadline, wait_for
 from lab.errors import Busy, CannotRun, CommandFailed, CommandTimeout, LabError
+from lab.fields import GuestPlace
 from lab.hypervisor import with_link
 from lab.model import Machine
 from lab.providers import LOCK, PREFIX, WAIT, Order, libvirtd, network
@@ -137,15 +138,11 @@ class Vagrant(network.Switch):
                 card, _EVERYWHERE if domain.isActive() else libvirt.VIR_DOMAIN_AFFECT_CONFIG
             )
 
+    def guests(self) -> GuestPlace:
+        return "beside" if kvm.not_nested() else "inside"
+
     def identity(self, machine: Machine) -> dict[str, str]:
-        return {
-            "etc/systemd/network/lab.network": "[Match]\nName=eth0\n\n[Network]\n"
-            f"Address={machine.address}/{PREFIX}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
-            "ConfigureWithoutCarrier=yes\n",
-            "etc/systemd/network/management.network": "[Match]\nName=eth1\n\n[Network]\n"
-            "DHCP=ipv4\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n\n[DHCPv4]\n"
-            "ClientIdentifier=mac\nUseHostname=no\nUseDNS=no\n",
-        }
+        return identity(machine)
 
     def ssh_options(self, lab: str, _node: str, machine: Machine) -> dict[str, str]:
         inside = network.inside(
@@ -153,6 +150,27 @@ class Vagrant(network.Switch):
             ["socat", "-", f"TCP:{_management(machine)}:22,connect-timeout=10"],
         )
         return {"ProxyCommand": " ".join(inside)}
+
+
+def identity(machine: Machine) -> dict[str, str]:
+    """Its network, as systemd-networkd reads it: eth0, in br0 where it has guests; eth1 by DHCP."""
+    static = "LinkLocalAddressing=no\nIPv6AcceptRA=no\nConfigureWithoutCarrier=yes\n"
+    card = "br0" if machine.hypervisor else "eth0"
+    files = {
+        f"{card}.network": f"[Match]\nName={card}\n\n[Network]\n"
+        f"Address={machine.address}/{PREFIX}\n{static}",
+        "management.network": "[Match]\nName=eth1\n\n[Network]\nDHCP=ipv4\n"
+        "LinkLocalAddressing=no\nIPv6AcceptRA=no\n\n[DHCPv4]\nClientIdentifier=mac\n"
+        "UseHostname=no\nUseDNS=no\n",
+    }
+    if machine.hypervisor:
+        files["br0.netdev"] = "[NetDev]\nName=br0\nKind=bridge\n\n[Bridge]\nForwardDelaySec=0\n"
+        files["eth0.network"] = f"[Match]\nName=eth0\n\n[Network]\nBridge=br0\n{static}"
+    found = {f"etc/systemd/network/{name}": content for name, content in files.items()}
+    if machine.hypervisor:
+        # The socket of a libvirtd that is lent to it is put there again after each break.
+        found["etc/ssh/sshd_config.d/lab-libvirt.conf"] = "StreamLocalBindUnlink yes\n"
+    return found
 
 
 def nodes_file(order: Order) -> dict[str, Any]:
@@ -237,9 +255,10 @@ def _fill_pool(order: Order, box: Path) -> None:
     seed. A machine gets them as layers of its own, since QEMU locks what may be written to.
     """
     pool = libvirtd.folder(order.lab) / "pool"
-    link = pool / boxes.volume(order.images)
-    link.unlink(missing_ok=True)
-    link.symlink_to(box / "box.img")
+    links = {boxes.volume(order.images): box / "box.img", "images": order.images.folder}
+    for name, there in links.items():
+        (pool / name).unlink(missing_ok=True)
+        (pool / name).symlink_to(there)
     layer = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b"]
     for node, seed in order.seeds.items():
         raw = pool / f"{node}.tar"
