@@ -14,7 +14,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lab.deadline import Deadline, wait_for
 from lab.errors import CommandFailed
@@ -149,11 +149,7 @@ def _card(domain: libvirt.virDomain) -> str:
 
 def _machines(lab: Lab, host: str) -> VirtualMachines:
     """The virtual machines of a host."""
-    from lab.vms import VirtualMachines  # the library takes long, and a plan does not need it
-
-    found = lab.guests(host)
-    assert isinstance(found, VirtualMachines)
-    return found
+    return cast("VirtualMachines", lab.guests(host))
 
 
 @contextmanager
