@@ -90,9 +90,10 @@ def start(lab: str) -> None:
     if _answers(lab):
         return
     top = folder(lab)
-    for name in (*_MOUNTS, "pool", "log/qemu"):
-        (top / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-    (runtime(lab) / "libvirt").mkdir(parents=True, exist_ok=True, mode=0o700)
+    top.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name in (*_MOUNTS, "pool", "log/qemu"):  # open: dnsmasq, for one, is not root's
+        (top / name).mkdir(exist_ok=True)
+    (runtime(lab) / "libvirt").mkdir(parents=True, exist_ok=True)
     (top / "etc/qemu.conf").write_text(_QEMU)
     (top / "etc/libvirtd.conf").write_text(_DAEMON)
     daemon = inside(lab, ["libvirtd", "--daemon"])

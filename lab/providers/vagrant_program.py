@@ -34,6 +34,7 @@ class Program(vagrant.Vagrant):
         self._within = ASK
         own = nodes.parent / "vagrant"
         own.mkdir(exist_ok=True)
+        self._log = own / "log"
         if not (own / "boxes").exists():
             (own / "boxes").symlink_to(home / "boxes")
         self.env = {
@@ -63,10 +64,22 @@ class Program(vagrant.Vagrant):
         yield from self._run(args).splitlines()
 
     def _run(self, args: Sequence[str | None]) -> str:
-        argv = libvirtd.inside(self._lab, ["vagrant", *(one for one in args if one)])
-        return command.run(argv, within=self._within, env=self.env, on_line=self._line).stdout
+        words = ["vagrant", *(one for one in args if one)]
+        argv = libvirtd.inside(self._lab, words)
+        try:
+            done = command.run(argv, within=self._within, env=self.env, on_line=self._line)
+        except CommandFailed as error:
+            # Without the backtrace of Ruby that some of its errors end with.
+            said = [line for line in error.output.splitlines() if not line.startswith("\tfrom ")]
+            raise CommandFailed(
+                f"`{' '.join(words)}` failed; all that it said is in {self._log}; at last:\n  "
+                + "\n  ".join(said[-8:])
+            ) from error
+        return done.stdout
 
     def _line(self, line: str) -> None:
+        with self._log.open("a") as log:
+            log.write(line + "\n")
         # Of all that it says of a machine, what it does and what it complains of: not its settings.
         found = re.match(r"(?:==> |    )(\S+: (?!--|Warning: Conn|Warning: Host)\w.*)", line)
         if found:
@@ -83,6 +96,3 @@ def check_version(said: str) -> None:
             f"{said.strip() or 'this vagrant'} is not supported; lab works with {wanted}",
             hint="install another version, or use --provider podman",
         )
-
-
-__all__ = ["CommandFailed", "Program", "check_version"]
