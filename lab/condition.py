@@ -16,7 +16,7 @@ from typing import get_args
 from packaging.version import InvalidVersion, Version
 
 from lab.fields import Family
-from lab.model import Platform
+from lab.platform import Platform
 
 _COMPARE = {
     "==": operator.eq,

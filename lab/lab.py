@@ -27,7 +27,8 @@ from lab import access, bmc, hypervisor, images, lock, paths, platforms, provide
 from lab.errors import BadInput, CannotRun, LabError, Unreachable
 from lab.fields import GuestKind
 from lab.fleet import named
-from lab.model import Guest, Platform, Scenario
+from lab.model import Guest, Scenario
+from lab.platform import Platform
 from lab.providers import Order, Provider
 from lab.scenario import load as load_scenario
 from lab.status import ClusterStatus

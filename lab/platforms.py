@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lab import paths
 from lab.errors import BadInput
-from lab.model import Platform
+from lab.platform import Platform
 from lab.yamlfile import load_model
 
 DEFAULT = "debian-12"
@@ -15,6 +15,14 @@ DEFAULT = "debian-12"
 def names() -> list[str]:
     """Every platform's name, sorted."""
     return sorted(path.parent.name for path in paths.BOXES.glob("*/platform.yaml"))
+
+
+def built_here() -> list[str]:
+    """The platforms whose images are built of packages, sorted: what any machine can run.
+
+    The others start from a box that is fetched, and are used where they are asked for by name.
+    """
+    return [name for name in names() if load(name).is_built]
 
 
 def load(name: str) -> Platform:

@@ -16,7 +16,7 @@ from typing import Literal
 from lab.condition import holds
 from lab.errors import LabError
 from lab.fleet import MANY, named
-from lab.model import Platform
+from lab.platform import Platform
 
 COMMAND = "crm_mon --output-as=xml"
 OLD_COMMAND = "crm_mon --as-xml --inactive"  # the other lists stopped resources anyway

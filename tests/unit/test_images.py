@@ -18,7 +18,7 @@ from lab import command, images, paths, platforms
 from lab.deadline import Deadline, wait_for
 from lab.errors import CannotRun
 from lab.images import Images
-from lab.model import Platform
+from lab.platform import Platform
 
 PLATFORM = """\
 name: made-up

@@ -12,8 +12,9 @@ import pytest
 from lab import plan as plans
 from lab import platforms, scenario
 from lab.errors import BadInput
-from lab.model import Platform, Scenario
+from lab.model import Scenario
 from lab.plan import PlannedCommand, PlannedStep
+from lab.platform import Platform
 
 GOOD = """\
 title: T
