@@ -560,7 +560,8 @@ def sockets(*lines: tuple[str, str]) -> World:
         f'0      0      192.168.122.100:51184 {peer} users:(("{process}",pid=4855,fd=14)) \n'
         for peer, process in lines
     )
-    return runs(HOST, "ss -H -t -n -p state established", text)
+    heading = "Recv-Q Send-Q Local Address:Port  Peer Address:Port Process\n"
+    return runs(HOST, "ss -t -n -p state established", heading + text)
 
 
 def operation(
