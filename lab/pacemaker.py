@@ -16,6 +16,13 @@ from lab.platform import Platform
 STATUS = "crm_mon --output-as=xml"
 OLD_STATUS = "crm_mon --as-xml --inactive"  # the other lists stopped resources anyway
 
+# A cluster node's processes, of any generation; the kernel keeps 15 characters of a name.
+# pacemaker_remote is not the cluster.
+PROCESSES = (
+    "corosync|pacemakerd|pacemaker-(based|fence|execd|attrd|sched|contr).*"
+    "|cib|stonithd|lrmd|attrd|pengine|crmd"
+)
+
 _HISTORY = "stonith_admin --history '*' --verbose"  # --verbose: all of them, failed ones too
 
 

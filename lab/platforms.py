@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from lab import paths
@@ -29,10 +30,17 @@ def load(name: str) -> Platform:
     """The platform of that name; BadInput lists the valid names."""
     if name not in names():
         raise BadInput(f"there is no platform {name!r}; choose one of: {', '.join(names())}")
-    platform = load_model(paths.BOXES / name / "platform.yaml", Platform)
+    path = paths.BOXES / name / "platform.yaml"
+    platform = _read(path, path.stat().st_mtime_ns)
     if platform.name != name:
         raise BadInput(f"boxes/{name}/platform.yaml: name: is {platform.name!r}, not its folder's")
     return platform
+
+
+@cache
+def _read(path: Path, _changed: int) -> Platform:
+    """The file, parsed once for each state that it was seen in: a scenario asks at each `when:`."""
+    return load_model(path, Platform)
 
 
 def recipe(platform: Platform) -> list[Path]:
