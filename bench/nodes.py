@@ -21,8 +21,7 @@ from bench.rows import Options, Row, Say
 from lab import command, images, lock, platforms
 from lab.deadline import Deadline, wait_for
 from lab.errors import LabError
-from lab.providers import cgroups
-from lab.providers.podman import LOCK
+from lab.providers import LOCK, cgroups
 
 NODES = 24
 BOOT = 120.0
@@ -40,7 +39,7 @@ def run(options: Options, say: Say) -> list[Row]:
         with labs.fresh("nodes", file) as lab, _many_watches(count, say):
             platform = images.ensure(platforms.load(platforms.DEFAULT), say)
             image = f"localhost/lab/{platform.platform}:{platform.key}"
-            with lock.hold(LOCK, "podman", within=120):
+            with lock.hold(LOCK, "the machinery", within=120):
                 cgroups.enter()
             if subprocess.run(_podman("image", "exists", image), check=False).returncode:
                 command.run(_podman("import", "--quiet", str(platform.rootfs), image), within=300)
@@ -107,7 +106,10 @@ def _plain(image: str, seed: Path, count: int) -> tuple[float, float]:
     remove = _podman("rm", "--force", "--ignore", "--time=0", "--volumes", *names)
     command.run(remove, within=120)
     try:
-        with lock.hold(LOCK, "podman", within=120, shared=True), ThreadPoolExecutor(count) as pool:
+        with (
+            lock.hold(LOCK, "the machinery", within=120, shared=True),
+            ThreadPoolExecutor(count) as pool,
+        ):
             started = time.monotonic()
             list(pool.map(lambda name: _start(name, image, seed), names))
             seconds = time.monotonic() - started

@@ -154,8 +154,8 @@ class Plain:
         guest = self.lab.scenario.guests[name]
         seed, xml = self.folder / f"{name}.seed", self.folder / f"{name}.xml"
         seed.write_bytes(self.lab.access.seed(self.lab.scenario, name))
-        xml.write_text(vms.domain_xml(name, guest, emulated=bool(kvm.missing())))
-        disk, base = f"{vms.DISKS}/{name}", f"{guests.IMAGES}/guest.ext4"
+        xml.write_text(vms.domain_xml(name, guest, vms.Place(), emulated=bool(kvm.missing())))
+        disk, base = f"{vms.Place.disks}/{name}", f"{guests.IMAGES}/guest.ext4"
         make = f"qemu-img create -q -f qcow2 -F raw -b {base} {disk}.qcow2"
         yield f"typed 0 {guest.host} 'cat > {disk}.seed' {seed}"
         yield f"typed 0 {guest.host} '{make}'"

@@ -15,6 +15,7 @@ import json
 import os
 import secrets
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -74,8 +75,17 @@ class Access:
             text = text.replace(secret, f"(secret {name})")
         return text
 
-    def seed(self, scenario: Scenario, node: str) -> bytes:
-        """A tar file that, unpacked at /, makes a bare machine this node."""
+    def host_key(self, node: str) -> str:
+        """The public key that a node shows: kind and key."""
+        return " ".join(self._public(self.folder / "keys" / node / "host").split()[:2])
+
+    def seed(
+        self, scenario: Scenario, node: str, identity: Mapping[str, str] | None = None
+    ) -> bytes:
+        """A tar file that, unpacked at /, makes a bare machine this node.
+
+        `identity`: what its provider adds, path to content.
+        """
         keys = self.folder / "keys"
         files: list[tuple[str, int, str | bytes]] = [
             ("etc/hostname", 0o644, f"{node}\n"),
@@ -101,6 +111,7 @@ class Access:
             # a cache out of date, and asks QEMU anew at every turn: 14 s for a `virsh define`.
             unit = "etc/systemd/system/libvirtd.service.d/lab-no-kvm.conf"
             files.append((unit, 0o644, "[Service]\nExecStartPre=rm -f /dev/kvm\n"))
+        files += [(path, 0o644, content) for path, content in (identity or {}).items()]
         if guest := scenario.guests.get(node):
             files.append(
                 (
@@ -118,8 +129,7 @@ class Access:
     def _known_hosts(self, scenario: Scenario) -> str:
         lines = []
         for name in scenario.names:
-            kind, key, *_ = self._public(self.folder / "keys" / name / "host").split()
-            lines.append(f"{name},{scenario.address(name)} {kind} {key}\n")
+            lines.append(f"{name},{scenario.address(name)} {self.host_key(name)}\n")
         return "".join(lines)
 
     def _config(self, lab: str, scenario: Scenario, provider: Provider) -> str:
@@ -137,9 +147,8 @@ class Access:
             "LogLevel": "ERROR",
         }
         blocks = []
-        for name in scenario.nodes:
-            options = provider.ssh_options(lab, name, is_slim=scenario.is_slim(name))
-            blocks.append((name, options))
+        for name, machine in scenario.nodes.items():
+            blocks.append((name, provider.ssh_options(lab, name, machine)))
         for name, guest in scenario.guests.items():
             options = {"HostName": guest.address, "HostKeyAlias": name, "ProxyJump": guest.host}
             blocks.append((name, options))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lab import growth
 from lab.context import Context
 from lab.deadline import COMMAND
-from lab.errors import CommandFailed
+from lab.errors import BadInput, CommandFailed
 from lab.events import Grew
 from lab.fields import Secret
 from lab.fleet import named
@@ -27,6 +27,12 @@ def reboot(context: Context, node: Node) -> str:
     """Reboot a machine from within, and wait until it can be logged in to again."""
     context.lab.reboot(node)
     return f"rebooted {node}"
+
+
+@action("let {host} use the libvirtd that it runs on")
+def lend_libvirtd(context: Context, host: Node) -> str:
+    """Put the libvirtd that a host itself runs on in the place of its own: see lab.siblings."""
+    return context.lab.guests(host).lend()
 
 
 @action("create {guest}")
@@ -121,6 +127,22 @@ def measure(context: Context, nodes: list[Node], node: Node) -> str:
 @action("install {packages} on {nodes}")
 def install(context: Context, nodes: list[Node], packages: list[str]) -> str:
     """Install packages that the book does not name, with the platform's own tool."""
+    return _install(context, nodes, packages)
+
+
+@action("install the fence agent {agent} on {nodes}")
+def install_agent(context: Context, nodes: list[Node], agent: str) -> str:
+    """Install a fence agent, from whatever packages the platform has it in: see its `agents:`."""
+    agents = context.lab.platform.agents
+    if agent not in agents:
+        raise BadInput(
+            f"boxes/{context.lab.platform.name}/platform.yaml: agents: has no {agent}; "
+            f"those it has: {', '.join(agents) or 'none'}"
+        )
+    return _install(context, nodes, agents[agent])
+
+
+def _install(context: Context, nodes: list[str], packages: list[str]) -> str:
     tool = "apt-get" if context.lab.platform.family == "debian" else "yum"
     line = f"{tool} install -y {shlex.join(packages)}"
     done = on_each(context.lab, nodes, lambda m: m.run(line, within=COMMAND, check=True))

@@ -4,7 +4,10 @@
     family == debian
     family == debian and pacemaker < 3.0
 
-Names are `family`, `platform` and the software in the platform's `versions:`.
+    guests == beside
+
+Names are `family`, `platform`, the software in the platform's `versions:`, and `guests`: whether
+virtual machines run inside their host, or beside it (see lab.siblings).
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import get_args
 
 from packaging.version import InvalidVersion, Version
 
-from lab.fields import Family
+from lab.fields import Family, GuestPlace
 from lab.platform import Platform
 
 _COMPARE = {
@@ -43,12 +46,13 @@ def _term(term: str, platform: Platform) -> bool:
             "joined by `and`"
         )
     name, sign, value = match.groups()
-    words = {"family": platform.family, "platform": platform.name}
+    words = {"family": platform.family, "guests": platform.guests, "platform": platform.name}
     if name in words:
         if sign not in ("==", "!="):
             raise ValueError(f"{term!r}: {name} can be compared with == and != only")
-        if name == "family" and value not in get_args(Family):
-            raise ValueError(f"{term!r}: families: {', '.join(get_args(Family))}")
+        valid_values = {"family": get_args(Family), "guests": get_args(GuestPlace)}
+        if value not in valid_values.get(name, (value,)):
+            raise ValueError(f"{term!r}: {name} is one of: {', '.join(valid_values[name])}")
         return bool(_COMPARE[sign](words[name], value))
     if name not in platform.versions:
         valid = ", ".join([*words, *platform.versions])

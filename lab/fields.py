@@ -19,6 +19,7 @@ Family = Literal["debian", "redhat"]
 Secret = Literal["hacluster", "bmc"]  # the user that pcs authenticates nodes as; of the BMCs
 Role = Literal["cluster", "remote", "none"]
 GuestKind = Literal["vm", "container"]
+GuestPlace = Literal["inside", "beside"]
 GuestRole = Literal["guest", "cluster", "remote"]
 
 

@@ -16,6 +16,7 @@ import libvirt
 
 from lab.deadline import Deadline, wait_for
 from lab.errors import CommandFailed, LabError
+from lab.here import Here
 from lab.machine import Machine
 from lab.model import Guest
 
@@ -45,8 +46,8 @@ class Guests(ABC):
     process_is: ClassVar[str]
     boot_is: ClassVar[str]
 
-    def __init__(self, host: Machine, ssh: Path) -> None:
-        """`ssh`: a program that is OpenSSH with the lab's config."""
+    def __init__(self, host: Machine | Here, ssh: Path) -> None:
+        """`host`: where their files and processes are. `ssh`: OpenSSH with the lab's config."""
         self._host = host
         scheme, path = self.driver
         self._uri = f"{scheme}+ssh://{host.name}/{path}?command={ssh}&proxy=netcat&no_tty=1"
@@ -63,6 +64,10 @@ class Guests(ABC):
     @abstractmethod
     def console(self, name: str) -> str:
         """What can be had of the guest from outside: what it, or its process, wrote."""
+
+    def lend(self) -> str:
+        """See to it that the host's libvirtd is where its guests are; what was done, in words."""
+        return "nothing to do"
 
     def version(self) -> str:
         """libvirtd's version, asked of it just now: `9.0.0`."""

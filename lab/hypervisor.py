@@ -14,7 +14,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lab.deadline import Deadline, wait_for
 from lab.errors import CommandFailed
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import libvirt
 
     from lab.lab import Lab
+    from lab.vms import VirtualMachines
 
 END = 20.0  # seconds until a process that was told to end has ended
-_LOG = "/var/log/libvirt/qemu"
 _LINE = re.compile(
     r"^(?:.*/)?(?P<node>[^/:]+)\.log:(?P<at>[\d-]+ [\d:.]+\+\d{4}): "
     r"(?P<what>starting up|shutting down)(?:.*reason=(?P<reason>\w+))?"
@@ -42,9 +42,7 @@ def log(lab: Lab, *nodes: str) -> list[dict[str, Any]]:
         hosts.setdefault(lab.scenario.guests[node].host, []).append(node)
     found = []
     for host, guests in hosts.items():
-        files = " ".join(shlex.quote(f"{_LOG}/{guest}.log") for guest in guests)
-        line = f"grep -aHE ': (starting up|shutting down)' {files}"
-        found += parse(lab.machine(host).run(line).stdout)
+        found += parse(_machines(lab, host).power_log(guests))
     return sorted(found, key=lambda entry: entry["at"])
 
 
@@ -88,8 +86,7 @@ def power_off(lab: Lab, node: str) -> None:
 
     By its process, and not through libvirtd, so that libvirtd's log tells this from fencing.
     """
-    host = lab.machine(lab.scenario.guests[node].host)
-    host.run(f"kill -TERM $(cat /run/libvirt/qemu/{node}.pid)", check=True)
+    _machines(lab, lab.scenario.guests[node].host).kill(node)
     if wait_for(lambda: lab.boot(node), lambda boot: not boot, Deadline(END)):
         raise CommandFailed(f"the process of {node} was told to end and did not")
 
@@ -148,6 +145,11 @@ def _card(domain: libvirt.virDomain) -> str:
     card = ET.fromstring(domain.XMLDesc()).find("devices/interface")
     assert card is not None, "lab.guests gives each guest one"
     return ET.tostring(card, encoding="unicode")
+
+
+def _machines(lab: Lab, host: str) -> VirtualMachines:
+    """The virtual machines of a host."""
+    return cast("VirtualMachines", lab.guests(host))
 
 
 @contextmanager

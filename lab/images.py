@@ -49,8 +49,13 @@ class Images:
 
     @property
     def packages(self) -> Path:
-        """The package repository, a folder; as a disk: `packages.ext4`."""
+        """The package repository, a folder."""
         return self.folder / "packages"
+
+    @property
+    def packages_disk(self) -> Path:
+        """The package repository, a disk."""
+        return self.folder / "packages.ext4"
 
     def version(self, package: str) -> str:
         """The version of a package in the repository or on the nodes ('' if in neither)."""

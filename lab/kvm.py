@@ -22,3 +22,15 @@ def missing() -> str:
     except OSError as error:
         return f"/dev/kvm cannot be opened ({error.strerror})"
     return ""
+
+
+def not_nested() -> str:
+    """Why a virtual machine cannot run others with KVM, as half a sentence; '' where it can."""
+    if why := missing():
+        return why
+    for module in ("kvm_intel", "kvm_amd"):
+        setting = Path("/sys/module", module, "parameters/nested")
+        if setting.exists():
+            on = setting.read_text().strip() in ("1", "Y")
+            return "" if on else f"{module} was loaded without nested=1"
+    return "neither kvm_intel nor kvm_amd says that it nests"

@@ -79,8 +79,9 @@ class Lab:
 
     @cached_property
     def platform(self) -> Platform:
-        """What its nodes run."""
-        return platforms.load(self.record.platform)
+        """What its nodes run, and where their guests do."""
+        found = platforms.load(self.record.platform)
+        return found.model_copy(update={"guests": self.provider.guests()})
 
     @cached_property
     def provider(self) -> Provider:
@@ -133,9 +134,14 @@ class Lab:
                     self.provider.power_on(self.name, node)
         else:
             built = images.ensure(self.platform, say)
-            seeds = {node: self.access.seed(self.scenario, node) for node in self.scenario.nodes}
-            say(f"machines: {named(list(self.scenario.nodes))} ({self.provider.name})")
-            self.provider.up(Order(self.name, self.scenario.nodes, seeds, built))
+            machines = self.scenario.nodes
+            seeds = {
+                node: self.access.seed(self.scenario, node, self.provider.identity(machine))
+                for node, machine in machines.items()
+            }
+            keys = {node: self.access.host_key(node) for node in machines}
+            say(f"machines: {named(list(machines))} ({self.provider.name})")
+            self.provider.up(Order(self.name, machines, seeds, built, self.access.key, keys, say))
         on_each(self, self.scenario.nodes, lambda machine: machine.await_login(BOOT))
         ssh = self.folder / "ssh"
         ssh.write_text(f'#!/bin/sh\nexec ssh -F "{self.access.ssh_config}" "$@"\n')
@@ -158,11 +164,20 @@ class Lab:
         """The guests of that kind on a host."""
         # These need libvirt's library.
         from lab.lxc import Containers
+        from lab.siblings import Siblings
         from lab.vms import VirtualMachines
 
         if (host, kind) not in self._guests:
-            of_kind = Containers if kind == "container" else VirtualMachines
-            self._guests[host, kind] = of_kind(self.machine(host), self.folder / "ssh")
+            machine, ssh = self.machine(host), self.folder / "ssh"
+            found: Guests
+            if kind == "container":
+                found = Containers(machine, ssh)
+            elif self.platform.guests == "inside":
+                found = VirtualMachines(machine, ssh)
+            else:
+                number = list(self.scenario.nodes).index(host) + 1
+                found = Siblings(machine, ssh, self.name, number)
+            self._guests[host, kind] = found
         return self._guests[host, kind]
 
     def guests_of(self, guest: str) -> Guests:
@@ -275,7 +290,7 @@ def down(name: str) -> bool:
     if name not in everything():  # `..` or `name/` is a path, but no lab
         return False
     bmc.stop(name)
-    for provider in map(providers.load, providers.names()):
+    for provider in providers.every():
         provider.down(name)  # also one that sees nothing now, as after a reboot of this machine
     shutil.rmtree(paths.labs() / name, ignore_errors=True)
     return True
@@ -286,8 +301,8 @@ def everything() -> list[str]:
     there = bmc.names()
     if paths.labs().exists():
         there |= {path.name for path in paths.labs().iterdir()}
-    for name in providers.names():
-        there |= providers.load(name).labs()
+    for provider in providers.every():
+        there |= provider.labs()
     return sorted(there)
 
 

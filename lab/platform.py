@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from lab.fields import Family, NodeName, Sha256, VersionText
+from lab.fields import Family, GuestPlace, NodeName, Sha256, VersionText
 from lab.model import Frozen
 
 
@@ -53,6 +53,8 @@ class Platform(Frozen):
     box: Box | None = None
     versions: dict[str, VersionText]  # software -> version, as `when:` compares it
     packages: dict[str, str]  # software -> the package that carries that version
+    guests: GuestPlace = "inside"  # their host, or beside it; the provider says which
+    agents: dict[str, list[str]] = Field(default_factory=dict)  # fence agent -> its packages
     base: list[str] = Field(default_factory=list)
     guest: list[str] = Field(default_factory=list)
     repository: Repository = Repository(groups=[])

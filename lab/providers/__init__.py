@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol
 
 from lab.errors import BadInput
+from lab.fields import GuestPlace
 from lab.images import Images
 from lab.model import Machine
+from lab.paths import RUN
 
 GATEWAY = "192.168.122.1"  # the outside of a lab's network: no node, just where one can look from
 PREFIX = 24
+LOCK = RUN / "machines.lock"  # held while machines are made or removed; shared: some are in use
+WAIT = 1200.0  # seconds for that lock: longer than anybody may hold it, 900 on a busy machine
 
 
 @dataclass(frozen=True)
 class Order:
     """What a lab wants of its provider.
 
-    `seeds` has, for each machine, a tar file with what makes it itself: names, keys.
+    `seeds` has, for each machine, a tar file with what makes it itself: names, keys. `key` opens
+    them all; `host_keys` are the public ones that they show. `say` gets a line of progress.
     """
 
     lab: str
     machines: dict[str, Machine]
     seeds: dict[str, bytes]
     images: Images
+    key: Path
+    host_keys: dict[str, str]
+    say: Callable[[str], None] = lambda line: None
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,13 @@ class Provider(Protocol):
     def add_addresses(self, lab: str, addresses: Sequence[str]) -> None:
         """Give the outside of the lab's network these addresses too; those that are there stay."""
 
-    def ssh_options(self, lab: str, node: str, *, is_slim: bool = False) -> dict[str, str]:
+    def guests(self) -> GuestPlace:
+        """Where virtual machines of its machines run: inside their host, or beside it."""
+
+    def identity(self, machine: Machine, /) -> dict[str, str]:
+        """Files, path to content, that a machine of this kind needs in its seed."""
+
+    def ssh_options(self, lab: str, node: str, machine: Machine, /) -> dict[str, str]:
         """OpenSSH client options that reach a machine whatever its network does."""
 
     def outside(self, lab: str, argv: Sequence[str]) -> list[str]:
@@ -93,12 +108,22 @@ class Provider(Protocol):
 
 
 DEFAULT = "podman"
-_PROVIDERS = {"podman": "lab.providers.podman:Podman"}
+# In the order in which they take a lab down: podman's takes the network, too, by which the
+# processes of virtual machines are found.
+_PROVIDERS = {
+    "vagrant": "lab.providers.vagrant:Vagrant",
+    "podman": "lab.providers.podman:Podman",
+}
 
 
 def names() -> list[str]:
     """Every provider's name."""
     return sorted(_PROVIDERS)
+
+
+def every() -> list[Provider]:
+    """One of each, in the order in which they take a lab down."""
+    return [load(name) for name in _PROVIDERS]
 
 
 def load(name: str) -> Provider:

@@ -1,10 +1,14 @@
-"""A lab's network: a switch in a network namespace of its own, a namespace for each machine.
+"""A lab's network: a switch in a network namespace of its own, a namespace for each container.
 
 Nothing of it is in the machine's own network namespace, so two labs can use the same
 addresses, and nothing of a lab has a route to anywhere else:
 
     switch namespace: bridge `lab0` 192.168.122.1/24 ── port1 … portN
     machine namespace: eth0 (or eth0 in bridge `br0`, where the machine runs guests)
+
+A virtual machine has, in place of that namespace, a bridge at the end of its cable, in the
+switch namespace: port1 ── wire1 in bridge `vm1`, which its card is plugged into. So the cable and
+the machine's part of the network stay what they are when its power goes.
 
 Namespaces are files in /run/lab/net, which is a shared mount so that a mount namespace
 made later sees them too.
@@ -39,8 +43,29 @@ def inside(path: Path, argv: Sequence[str]) -> list[str]:
     return ["nsenter", f"--net={path}", "--", *argv]
 
 
-def create(lab: str, machines: dict[str, Machine]) -> None:
-    """Make the switch and a cabled namespace for each machine that has none yet."""
+class Switch:
+    """What providers have in common whose machines are cabled to such a switch."""
+
+    def cable(self, lab: str, node: str, *, plugged: bool) -> None:
+        cable(lab, node, plugged=plugged)
+
+    def partition(self, lab: str, groups: Sequence[Sequence[str]]) -> None:
+        partition(lab, groups)
+
+    def wiring(self, lab: str) -> dict[str, Wire]:
+        return wiring(lab)
+
+    def add_addresses(self, lab: str, addresses: Sequence[str]) -> None:
+        add_addresses(lab, addresses)
+
+    def outside(self, lab: str, argv: Sequence[str]) -> list[str]:
+        return inside(namespace(lab), argv)
+
+
+def create(lab: str, machines: dict[str, Machine], *, virtual: bool = False) -> None:
+    """Make the switch, and a cable for each machine that has none yet: to its namespace, or to a
+    bridge where it is virtual.
+    """
     switch = namespace(lab)
     share_folder()
     if not alive(switch):
@@ -53,11 +78,27 @@ def create(lab: str, machines: dict[str, Machine]) -> None:
                 "link set lab0 up",
             ],
         )
-    there = _mounts()
+    if virtual:
+        there = _ports(lab)
+        cables = [
+            line
+            for number, node in enumerate(machines, start=1)
+            if node not in there
+            for line in (
+                f"link add port{number} type veth peer name wire{number}",
+                f"link add {bridge(number)} type bridge forward_delay 0 mcast_snooping 0",
+                f"link set wire{number} master {bridge(number)} up",
+                f"link set {bridge(number)} up",
+                f"link set port{number} alias {node} master lab0 up",
+            )
+        ]
+        _ip(switch, cables)
+        return
+    mounted = _mounts()
     new = {
         number: node
         for number, node in enumerate(machines, start=1)
-        if str(namespace(lab, node)) not in there
+        if str(namespace(lab, node)) not in mounted
     }
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for job in [
@@ -90,6 +131,11 @@ def _addressing(machine: Machine) -> list[str]:
         f"address add {address} dev br0",
         "link set br0 up",
     ]
+
+
+def bridge(number: int) -> str:
+    """The bridge that the card of a virtual machine is in, the machines counted from 1."""
+    return f"vm{number}"
 
 
 def add_addresses(lab: str, addresses: Iterable[str]) -> None:

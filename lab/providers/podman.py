@@ -22,25 +22,25 @@ from typing import Any
 from lab import command, lock
 from lab.deadline import Deadline, wait_for
 from lab.errors import Busy, CannotRun, CommandFailed, CommandTimeout, LabError
+from lab.fields import GuestPlace
 from lab.images import Images
+from lab.model import Machine
 from lab.paths import RUN
-from lab.providers import Order, Wire, cgroups, controllers, network, slim
+from lab.providers import LOCK, WAIT, Order, cgroups, controllers, network, slim
 
 FOLDER = RUN / "labs"
 INOTIFY_KEY = "fs.inotify.max_user_instances"
 INOTIFY = Path("/proc/sys", *INOTIFY_KEY.split("."))
 INOTIFY_EACH = 10  # systemd 5, polkitd 2, dbus, firewalld, and one to spare
-LOCK = RUN / "podman.lock"  # held while machines are made or removed; shared: podman is in use
-WAIT = 1200.0  # seconds for that lock: longer than anybody may hold it, 900 on a busy machine
 
 
-class Podman:
+class Podman(network.Switch):
     """The embedded provider: needs no KVM and no image from outside."""
 
     name = "podman"
 
     def up(self, order: Order) -> None:
-        with lock.hold(LOCK, "podman", within=WAIT):
+        with lock.hold(LOCK, "the machinery", within=WAIT):
             network.create(order.lab, order.machines)
             cgroups.enter()  # after it: a mount namespace sees what was shared before it was made
             image = slim_image = _import(order.images)
@@ -52,7 +52,7 @@ class Podman:
             # Under the lock until they are there: no other lab takes the room that was found.
             check_room(sum(node not in there for node in full))
             self._make(order, full, there, image)
-        with lock.hold(LOCK, "podman", within=WAIT, shared=True):
+        with lock.hold(LOCK, "the machinery", within=WAIT, shared=True):
             self._make(order, many, there, slim_image)
 
     def _make(
@@ -119,9 +119,11 @@ class Podman:
 
     def down(self, lab: str) -> None:
         if not cgroups.entered():  # containers outlive the namespace when this machine is rebooted
-            with lock.hold(LOCK, "podman", within=WAIT):
+            with lock.hold(LOCK, "the machinery", within=WAIT):
                 cgroups.enter()
-        with lock.hold(LOCK, "podman", within=WAIT, shared=True):  # a large lab takes minutes
+        with lock.hold(
+            LOCK, "the machinery", within=WAIT, shared=True
+        ):  # a large lab takes minutes
             _remove(_containers(lab))
             controllers.remove(controllers.found(_groups(lab)))
             network.remove(lab)
@@ -129,7 +131,7 @@ class Podman:
             if left := self.leftovers(lab):
                 raise LabError(f"of lab {lab} this could not be removed: {', '.join(left)}")
         # Only tidying: whoever is at work with podman now has a lab, and tidies up after it.
-        with suppress(Busy), lock.hold(LOCK, "podman"):
+        with suppress(Busy), lock.hold(LOCK, "the machinery"):
             if not self.labs():
                 cgroups.leave()
                 network.remove_folder()
@@ -177,26 +179,17 @@ class Podman:
         done = _podman(["inspect", "--format", form, _name(lab, node)], check=False)
         return done.strip()
 
-    def cable(self, lab: str, node: str, *, plugged: bool) -> None:
-        network.cable(lab, node, plugged=plugged)
+    def guests(self) -> GuestPlace:
+        return "inside"
 
-    def partition(self, lab: str, groups: Sequence[Sequence[str]]) -> None:
-        network.partition(lab, groups)
+    def identity(self, _machine: Machine) -> dict[str, str]:
+        return {}
 
-    def wiring(self, lab: str) -> dict[str, Wire]:
-        return network.wiring(lab)
-
-    def add_addresses(self, lab: str, addresses: Sequence[str]) -> None:
-        network.add_addresses(lab, addresses)
-
-    def ssh_options(self, lab: str, node: str, *, is_slim: bool = False) -> dict[str, str]:
-        if is_slim:
+    def ssh_options(self, lab: str, node: str, machine: Machine) -> dict[str, str]:
+        if machine.slim:
             return {"ProxyCommand": slim.login(_pid(lab, node), network.namespace(lab, node))}
         socket = FOLDER / lab / node / "ssh"
         return {"ProxyCommand": f"socat - UNIX-CONNECT:{socket}"}
-
-    def outside(self, lab: str, argv: Sequence[str]) -> list[str]:
-        return network.inside(network.namespace(lab), argv)
 
 
 def check_room(new: int) -> None:

@@ -32,8 +32,8 @@ NODES = ["example-host", "node2", "guest1"]
 class FakeProvider:
     """Knows only how a machine is reached."""
 
-    def ssh_options(self, lab: str, node: str, *, is_slim: bool = False) -> dict[str, str]:
-        assert not is_slim
+    def ssh_options(self, lab: str, node: str, machine: Machine) -> dict[str, str]:
+        assert not machine.slim
         return {"ProxyCommand": f"reach {lab} {node}"}
 
 

@@ -10,7 +10,7 @@ import pytest
 from lab import actions
 from lab.context import Context
 from lab.deadline import COMMAND
-from lab.errors import CommandFailed
+from lab.errors import BadInput, CommandFailed
 from lab.lab import Lab
 from lab.machine import Result
 
@@ -38,7 +38,8 @@ class Machine:
 
 def context(family: str, *machines: Machine) -> Context:
     named = {machine.name: machine for machine in machines}
-    lab = SimpleNamespace(platform=SimpleNamespace(family=family), machine=named.__getitem__)
+    platform = SimpleNamespace(name="a-platform", family=family, agents={})
+    lab = SimpleNamespace(platform=platform, machine=named.__getitem__)
     return Context(cast(Lab, lab))
 
 
@@ -67,6 +68,22 @@ def test_a_package_that_one_node_does_not_get_is_an_error() -> None:
     with pytest.raises(CommandFailed, match="on node2"):
         install(seen, ["node1", "node2"])
     assert not seen.done
+
+
+def test_an_agent_is_installed_from_the_packages_of_the_platform() -> None:
+    one = Machine("node1", PACKAGES)
+    seen = context("debian", one)
+    seen.lab.platform.agents["fence_ipmilan"] = PACKAGES
+    assert actions.install_agent(seen, ["node1"], "fence_ipmilan").startswith("installed ipmitool")
+    assert one.typed == ["apt-get install -y ipmitool 'a b'"]
+
+
+def test_an_agent_that_the_platform_has_not_is_named_with_those_it_has() -> None:
+    seen = context("debian", Machine("node1", PACKAGES))
+    seen.lab.platform.agents["fence_virsh"] = PACKAGES
+    where = "boxes/a-platform/platform.yaml: agents: has no fence_kdump; those it has: fence_virsh"
+    with pytest.raises(BadInput, match=where):
+        actions.install_agent(seen, ["node1"], "fence_kdump")
 
 
 def test_packages_are_said_once_for_every_platform() -> None:

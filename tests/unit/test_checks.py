@@ -151,6 +151,7 @@ class Virtual:
     processes: dict[str, str] = field(default_factory=dict)
     answer: str | Exception = "9.0.0"
     kind: type[Guests] = VirtualMachines
+    host: Any = None
 
     @property
     def process_is(self) -> str:
@@ -170,6 +171,10 @@ class Virtual:
 
     def process(self, name: str) -> str:
         return self.processes[name]
+
+    def power_log(self, names: Sequence[str]) -> str:
+        host = cast(Any, SimpleNamespace(name=HOST, run=self.host.run))
+        return VirtualMachines(host, Path("ssh")).power_log(names)
 
 
 @dataclass
@@ -219,7 +224,7 @@ class World:
         assert host == HOST
         if (kind == "container") != (self.virtual.kind is Containers):
             raise CommandFailed(f"no connection driver for {kind}")
-        return self.virtual
+        return replace(self.virtual, host=self.machines.get(host))
 
     def guests_of(self, guest: str) -> Virtual:
         assert guest == GUEST

@@ -81,11 +81,11 @@ def test_unreadable(condition: str) -> None:
 def test_unknown_name_lists_the_valid_ones() -> None:
     with pytest.raises(ValueError, match="'pcsd >= 1': pcsd is not known of debian-12") as caught:
         holds("pcsd >= 1", PLATFORM)
-    assert str(caught.value).endswith("valid: family, platform, pacemaker, pcs, openssh")
+    assert str(caught.value).endswith("valid: family, guests, platform, pacemaker, pcs, openssh")
 
 
 def test_unknown_family_is_an_error_and_not_just_false() -> None:
-    with pytest.raises(ValueError, match="families: debian, redhat"):
+    with pytest.raises(ValueError, match="family is one of: debian, redhat"):
         holds("family == debain", PLATFORM)
 
 

@@ -180,9 +180,7 @@ def test_older_labs_have_no_number(lab: Lab) -> None:
 
 def test_a_slim_machine_gets_its_identity_and_no_way_to_others(lab: Lab) -> None:
     access = Access(lab.folder)
-    provider = cast(
-        Any, SimpleNamespace(ssh_options=lambda *_, is_slim=False: {"Slim": str(is_slim)})
-    )
+    provider = cast(Any, SimpleNamespace(ssh_options=lambda *given: {"Slim": str(given[2].slim)}))
     access.create("big", lab.scenario, provider)
     slim_one, full = (access.seed(lab.scenario, name) for name in ("remote1", "node1"))
     assert b"etc/ssh/ssh_host_ed25519_key" in slim_one

@@ -21,6 +21,7 @@ from lab.lab import Lab, Record
 from lab.machine import Result
 from lab.scenario import load
 from lab.survey import Surveyor
+from lab.vms import VirtualMachines
 
 SCENARIO = load(paths.SCENARIOS / "vm-cluster-nodes.yaml")
 HOST = "example-host"
@@ -107,6 +108,10 @@ class FakeLab(Lab):
 
     def machine(self, node: str) -> Any:
         return FakeMachine(self, node)
+
+    def guests(self, host: str, kind: str = "vm") -> Any:
+        assert kind == "vm"
+        return VirtualMachines(self.machine(host), self.folder / "ssh")
 
     def guests_of(self, guest: str) -> Any:
         domain = self.domains[guest]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import paths, platforms
+from lab import paths, platforms, scenario
 from lab.errors import BadInput
+from lab.plan import plan
 
 FILE = """\
 name: made-up
@@ -143,3 +144,18 @@ def test_recipe_is_every_file_of_the_platform_and_of_its_family(boxes: Path) -> 
         "made-up/more",
         "made-up/platform.yaml",
     ]
+
+
+def test_every_agent_that_a_scenario_installs_is_known_of_every_platform() -> None:
+    wanted = {
+        use.arguments["agent"]
+        for name in platforms.names()
+        for path in paths.SCENARIOS.glob("*.yaml")
+        for step in plan(scenario.load(path), platforms.load(name))
+        for part in step.parts
+        for use in part.acts
+        if use.word.name == "install_agent"
+    }
+    assert wanted == {"fence_ipmilan", "fence_virsh"}
+    for name in platforms.names():
+        assert wanted <= platforms.load(name).agents.keys(), name

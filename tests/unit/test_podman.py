@@ -18,7 +18,8 @@ LONGEST = 900  # seconds that machines may take to be made, under the lock
 class Machine:
     """This machine with no lab, and what is done to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, lock: Path) -> None:
+        self.lock = lock
         self.entered = True
         self.done: list[str] = []
 
@@ -29,8 +30,8 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    made = Machine()
-    monkeypatch.setattr(podman, "LOCK", tmp_path / "podman.lock")
+    made = Machine(tmp_path / "machines.lock")
+    monkeypatch.setattr(podman, "LOCK", made.lock)
     monkeypatch.setattr(podman, "FOLDER", tmp_path / "labs")
     monkeypatch.setattr(podman, "_containers", lambda lab="": [])
     monkeypatch.setattr(controllers, "found", lambda pattern: [])
@@ -51,7 +52,7 @@ def test_the_last_lab_takes_all_with_it(machine: Machine) -> None:
 
 def test_two_labs_are_removed_at_once(machine: Machine) -> None:
     """Another `lab down` is neither waited for nor disturbed: it tidies up itself."""
-    with lock.hold(podman.LOCK, "podman", shared=True):
+    with lock.hold(machine.lock, "the machinery", shared=True):
         podman.Podman().down("a")
     assert machine.done == ["remove a"]
 
@@ -67,8 +68,8 @@ def test_after_a_reboot_the_namespace_is_made_alone(
     machine.done.clear()
     monkeypatch.setattr(podman, "WAIT", 0.1)
     with (
-        lock.hold(podman.LOCK, "podman", shared=True),
-        pytest.raises(Busy, match="podman is in use"),
+        lock.hold(machine.lock, "the machinery", shared=True),
+        pytest.raises(Busy, match="the machinery is in use"),
     ):
         podman.Podman().down("a")
     assert machine.done == []

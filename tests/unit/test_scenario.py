@@ -315,7 +315,7 @@ BAD = {
         ("when: family == debian", "when: pcsd >= 0.10"),
         18,
         "section 4.1, adapt [1], when: 'pcsd >= 0.10': pcsd is not known of debian-12; "
-        "valid: family, platform, *pcs, *",
+        "valid: family, guests, platform, *pcs, *",
     ),
     "no version in when": (
         ("when: family == debian", "when: pcs >= new"),

@@ -1,0 +1,177 @@
+"""A libvirtd of a lab's own, in the lab's network: it and the machine's own know nothing of each
+other, and two labs' machines may have the same names and addresses.
+
+Its folders are mounted over the usual ones, in a mount namespace that each program gets for
+itself, so that Vagrant and virsh find what they look for where they look for it. Whatever it
+starts is in the lab's network namespace: that is how it is found and ended.
+
+    <state>/labs/LAB/vms/
+        etc/ lib/ cache/ log/   /etc/libvirt, /var/lib/libvirt, /var/cache/libvirt, /var/log/libvirt
+        ssh/                    /etc/ssh: Vagrant looks there for the keys of hosts
+        pool/                   the machines' disks, under this very path
+    /run/lab/vms/LAB/           /run: the daemon's socket is libvirt/libvirt-sock
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import libvirt
+
+from lab import command, paths
+from lab.deadline import Deadline, wait_for
+from lab.errors import CannotRun, CommandFailed, LabError
+from lab.providers import network
+
+START = 30.0  # seconds until it answers
+END = 30.0  # seconds until what was killed is gone
+_MOUNTS = {
+    "etc": "/etc/libvirt",
+    "lib": "/var/lib/libvirt",
+    "cache": "/var/cache/libvirt",
+    "log": "/var/log/libvirt",
+    "ssh": "/etc/ssh",
+}
+# /sys anew: it shows the network devices of the namespace that it was mounted in.
+_ENTER = "\n".join(
+    [
+        "set -e",
+        "top=$0 run=$1",
+        "shift",
+        "mount -t sysfs sysfs /sys",
+        *(f'mount --bind "$top/{ours}" {usual}' for ours, usual in _MOUNTS.items()),
+        'mount --bind "$run" /run',
+        'exec "$@"',
+    ]
+)
+_QEMU = """\
+# No cgroups, no security labels and no namespaces: the machine's own are none of ours to change.
+user = "root"
+group = "root"
+cgroup_controllers = []
+security_driver = "none"
+namespaces = []
+dynamic_ownership = 0
+remember_owner = 0
+stdio_handler = "file"
+"""
+_DAEMON = """\
+auth_unix_rw = "none"
+unix_sock_group = "root"
+unix_sock_rw_perms = "0700"
+log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
+"""
+
+
+def folder(lab: str) -> Path:
+    """Where all of it is."""
+    return paths.labs() / lab / "vms"
+
+
+def runtime(lab: str) -> Path:
+    """Its sockets, in a short path: that of a socket has at most 107 characters."""
+    return paths.RUN / "vms" / lab
+
+
+def inside(lab: str, argv: Sequence[str]) -> list[str]:
+    """A command line that runs `argv` where the lab's libvirtd is."""
+    enter = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _ENTER]
+    folders = [str(folder(lab)), str(runtime(lab))]
+    return network.inside(network.namespace(lab), [*enter, *folders, *argv])
+
+
+def start(lab: str) -> None:
+    """See to it that it runs and answers. Raises CannotRun, with what it wrote, if it does not."""
+    if _answers(lab):
+        return
+    top = folder(lab)
+    for name in (*_MOUNTS, "pool", "log/qemu"):
+        (top / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+    (runtime(lab) / "libvirt").mkdir(parents=True, exist_ok=True, mode=0o700)
+    (top / "etc/qemu.conf").write_text(_QEMU)
+    (top / "etc/libvirtd.conf").write_text(_DAEMON)
+    daemon = inside(lab, ["libvirtd", "--daemon"])
+    log = top / "log/libvirtd.log"
+    try:
+        command.run(daemon, within=START)
+        if not wait_for(lambda: _answers(lab), bool, Deadline(START)):
+            raise CannotRun(f"it did not answer within {START:.0f} s")
+    except LabError as error:
+        said = log.read_text().splitlines()[-3:] if log.exists() else []
+        raise CannotRun("\n  ".join([f"no libvirtd for lab {lab}: {error}", *said])) from error
+
+
+def uri(lab: str) -> str:
+    """libvirt's address of it, from outside of its namespaces."""
+    return f"qemu+unix:///system?socket={runtime(lab) / 'libvirt/libvirt-sock'}"
+
+
+@contextmanager
+def connection(lab: str) -> Iterator[libvirt.virConnect]:
+    """A connection to it. What libvirt complains of, also in the block, is a CommandFailed."""
+    try:
+        opened = libvirt.open(uri(lab))
+        try:
+            yield opened
+        finally:
+            with suppress(libvirt.libvirtError):
+                opened.close()
+    except libvirt.libvirtError as error:
+        raise CommandFailed(f"libvirtd of lab {lab}: {error}") from error
+
+
+def stop(lab: str) -> None:
+    """End it and everything that it started, at once: machines too."""
+
+    def kill() -> list[int]:
+        found = processes(lab)
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return found
+
+    if left := wait_for(kill, lambda found: not found, Deadline(END)):
+        raise LabError(f"of lab {lab} these processes could not be ended: {left}")
+
+
+def processes(lab: str) -> list[int]:
+    """Every process in the lab's network, where no machine of a lab of containers is."""
+    try:
+        wanted = network.namespace(lab).stat()
+    except FileNotFoundError:
+        return []
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                seen = (entry / "ns/net").stat()
+                if (seen.st_dev, seen.st_ino) == (wanted.st_dev, wanted.st_ino):
+                    found.append(int(entry.name))
+    return found
+
+
+def remove(lab: str) -> None:
+    """Remove its folders."""
+    shutil.rmtree(folder(lab), ignore_errors=True)
+    shutil.rmtree(runtime(lab), ignore_errors=True)
+    with suppress(OSError):  # another lab has something there
+        runtime(lab).parent.rmdir()
+
+
+def labs() -> set[str]:
+    """Every lab that has one, or had one that was not removed."""
+    found = {path.name for path in runtime("any").parent.glob("*")}
+    return found | {path.parent.name for path in paths.labs().glob("*/vms")}
+
+
+def _answers(lab: str) -> bool:
+    try:
+        with connection(lab) as opened:
+            return bool(opened.getVersion())
+    except CommandFailed:
+        return False

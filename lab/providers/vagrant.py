@@ -1,0 +1,286 @@
+"""Machines as libvirt virtual machines that Vagrant brings up, on a libvirtd of the lab's own.
+
+Vagrant makes and starts them, by the Vagrantfile of this checkout and a nodes file of the lab;
+libvirt does what Vagrant cannot: power, cables. See `lab.providers.libvirtd` for what of a lab is
+where. Each machine has two network cards:
+
+    eth0   in a bridge of its own, which has a cable to the lab's switch
+    eth1   on the network `management`, which has nothing but the way in: its address is known
+           before there is a machine, and no fault that a lab makes reaches it
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import libvirt
+
+from lab import boxes, command, kvm, lock
+from lab.deadline import Deadline, wait_for
+from lab.errors import Busy, CannotRun, CommandFailed, CommandTimeout, LabError
+from lab.fields import GuestPlace
+from lab.hypervisor import with_link
+from lab.model import Machine
+from lab.providers import LOCK, PREFIX, WAIT, Order, libvirtd, network
+from lab.providers.vagrant_program import Program
+from lab.vms import KERNEL_LINE
+
+UP = 1800.0  # seconds for `vagrant up`; three emulated machines take about 100
+BOOT = 600  # seconds that Vagrant waits for a login
+POOL = "lab"
+MANAGEMENT = "192.168.121"  # its first three numbers; the fourth is that of the lab's address
+_EVERYWHERE = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG
+
+
+class Vagrant(network.Switch):
+    """The full fidelity: every machine has a kernel of its own."""
+
+    name = "vagrant"
+
+    def up(self, order: Order) -> None:
+        check_room(order.machines)
+        with lock.hold(LOCK, "the machinery", within=WAIT, shared=True):
+            network.create(order.lab, order.machines, virtual=True)
+        box = boxes.ensure(order.images)
+        libvirtd.start(order.lab)
+        top = libvirtd.folder(order.lab)
+        _fill_pool(order, box)
+        (top / "ssh/ssh_known_hosts").write_text(
+            "".join(
+                f"{_management(machine)} {order.host_keys[node]}\n"
+                for node, machine in order.machines.items()
+            )
+        )
+        nodes = top / "nodes.json"
+        nodes.write_text(json.dumps(nodes_file(order), indent=2) + "\n")
+        with libvirtd.connection(order.lab) as opened:
+            if POOL not in opened.listStoragePools():
+                opened.storagePoolCreateXML(pool_xml(top / "pool"))
+            opened.storagePoolLookupByName(POOL).refresh()
+            if "management" not in opened.listNetworks():
+                opened.networkCreateXML(network_xml(order.machines))
+        program = Program(order.lab, boxes.home(order.images), nodes, order.say)
+        try:
+            program.bring_up(UP)
+        except CommandFailed as error:
+            raise LabError(
+                f"vagrant could not bring up the machines of {order.lab}: {error}"
+                + _consoles(order.lab, order.machines)
+            ) from error
+
+    def down(self, lab: str) -> None:
+        libvirtd.stop(lab)
+        libvirtd.remove(lab)
+        network.remove(lab)
+        if left := self.leftovers(lab):
+            raise LabError(f"of lab {lab} this could not be removed: {', '.join(left)}")
+        with suppress(Busy), lock.hold(LOCK, "the machinery"):
+            network.remove_folder()
+
+    def labs(self) -> set[str]:
+        return libvirtd.labs()
+
+    def leftovers(self, lab: str) -> list[str]:
+        found = [f"process {pid}" for pid in libvirtd.processes(lab)]
+        there = [path for path in (libvirtd.folder(lab), libvirtd.runtime(lab)) if path.exists()]
+        return found + [f"folder {path}" for path in there]
+
+    def running(self, lab: str) -> dict[str, bool]:
+        if lab not in libvirtd.labs():
+            return {}
+        with libvirtd.connection(lab) as opened:
+            return {one.name(): bool(one.isActive()) for one in opened.listAllDomains()}
+
+    def power_on(self, lab: str, node: str) -> None:
+        if not network.alive(network.namespace(lab)):
+            raise CannotRun(
+                f"the network of lab {lab} is gone: this machine was rebooted since",
+                hint=f"lab down {lab}, then lab up",
+            )
+        with libvirtd.connection(lab) as opened:
+            domain = opened.lookupByName(node)
+            if not domain.isActive():
+                domain.create()
+
+    def power_off(self, lab: str, node: str) -> None:
+        with libvirtd.connection(lab) as opened:
+            domain = opened.lookupByName(node)
+            if domain.isActive():
+                domain.destroy()
+
+    def await_reboot(self, lab: str, node: str, before: str, within: float) -> None:
+        now = wait_for(lambda: self.boot(lab, node), lambda now: now != before, Deadline(within))
+        if now == before:
+            raise CommandTimeout(f"{node} was told to reboot and did not within {within:.0f} s")
+        if not now:
+            self.power_on(lab, node)
+
+    def boot(self, lab: str, node: str) -> str:
+        if not self.running(lab).get(node):
+            return ""
+        # One line for each boot: the initrd writes it, so a reboot that QEMU survives counts too.
+        boots = re.findall(r"^lab boot (\S+)", console(lab, node), re.MULTILINE)
+        pid = (libvirtd.runtime(lab) / f"libvirt/qemu/{node}.pid").read_text().strip()
+        return f"{pid} {boots[-1] if boots else 'starting'}"
+
+    def cable(self, lab: str, node: str, *, plugged: bool) -> None:
+        super().cable(lab, node, plugged=plugged)
+        with libvirtd.connection(lab) as opened:
+            domain = opened.lookupByName(node)
+            card = with_link(_card(domain), up=plugged)
+            domain.updateDeviceFlags(
+                card, _EVERYWHERE if domain.isActive() else libvirt.VIR_DOMAIN_AFFECT_CONFIG
+            )
+
+    def guests(self) -> GuestPlace:
+        return "beside" if kvm.not_nested() else "inside"
+
+    def identity(self, machine: Machine) -> dict[str, str]:
+        return identity(machine)
+
+    def ssh_options(self, lab: str, _node: str, machine: Machine) -> dict[str, str]:
+        inside = network.inside(
+            network.namespace(lab),
+            ["socat", "-", f"TCP:{_management(machine)}:22,connect-timeout=10"],
+        )
+        return {"ProxyCommand": " ".join(inside)}
+
+
+def identity(machine: Machine) -> dict[str, str]:
+    """Its network, as systemd-networkd reads it: eth0, in br0 where it has guests; eth1 by DHCP."""
+    static = "LinkLocalAddressing=no\nIPv6AcceptRA=no\nConfigureWithoutCarrier=yes\n"
+    card = "br0" if machine.hypervisor else "eth0"
+    files = {
+        f"{card}.network": f"[Match]\nName={card}\n\n[Network]\n"
+        f"Address={machine.address}/{PREFIX}\n{static}",
+        "management.network": "[Match]\nName=eth1\n\n[Network]\nDHCP=ipv4\n"
+        "LinkLocalAddressing=no\nIPv6AcceptRA=no\n\n[DHCPv4]\nClientIdentifier=mac\n"
+        "UseHostname=no\nUseDNS=no\n",
+    }
+    if machine.hypervisor:
+        files["br0.netdev"] = "[NetDev]\nName=br0\nKind=bridge\n\n[Bridge]\nForwardDelaySec=0\n"
+        files["eth0.network"] = f"[Match]\nName=eth0\n\n[Network]\nBridge=br0\n{static}"
+    found = {f"etc/systemd/network/{name}": content for name, content in files.items()}
+    if machine.hypervisor:
+        # The socket of a libvirtd that is lent to it is put there again after each break.
+        found["etc/ssh/sshd_config.d/lab-libvirt.conf"] = "StreamLocalBindUnlink yes\n"
+    return found
+
+
+def nodes_file(order: Order) -> dict[str, Any]:
+    """What the Vagrantfile reads: the machines, and what is the same for all of them."""
+    emulated = bool(kvm.missing())
+    log = libvirtd.folder(order.lab) / "log/qemu"
+    return {
+        "box": boxes.name(order.images),
+        "guest": "debian",
+        "uri": "qemu:///system",
+        "key": str(order.key),
+        "driver": "qemu" if emulated else "kvm",
+        "cpu_mode": "maximum" if emulated else "host-passthrough",
+        "nested": not emulated,
+        "boot_timeout": BOOT,
+        "kernel_line": KERNEL_LINE,
+        "management": f"{MANAGEMENT}.0/24",
+        "disks": {"vdb": "packages", "vdc": "seed"},
+        "nodes": [
+            {
+                "name": node,
+                "memory": machine.memory,
+                "cpus": machine.cpus,
+                "bridge": network.bridge(number),
+                "mac": f"52:54:00:7a:01:{number:02x}",
+                "management_mac": _management_mac(number),
+                "console": str(log / f"{node}-console.log"),
+            }
+            for number, (node, machine) in enumerate(order.machines.items(), start=1)
+        ],
+    }
+
+
+def pool_xml(folder: Path) -> str:
+    """libvirt's storage pool: one folder."""
+    return f'<pool type="dir"><name>{POOL}</name><target><path>{folder}</path></target></pool>'
+
+
+def network_xml(machines: Mapping[str, Machine]) -> str:
+    """libvirt's network `management`: it leads nowhere, and gives each card its own address."""
+    top = ET.Element("network")
+    ET.SubElement(top, "name").text = "management"
+    ET.SubElement(top, "bridge", name="management", stp="off", delay="0")
+    ET.SubElement(top, "dns", enable="no")
+    ip = ET.SubElement(top, "ip", address=f"{MANAGEMENT}.1", netmask="255.255.255.0")
+    dhcp = ET.SubElement(ip, "dhcp")
+    ET.SubElement(dhcp, "range", start=f"{MANAGEMENT}.2", end=f"{MANAGEMENT}.254")
+    for number, machine in enumerate(machines.values(), start=1):
+        ET.SubElement(dhcp, "host", mac=_management_mac(number), ip=_management(machine))
+    return ET.tostring(top, encoding="unicode")
+
+
+def check_room(machines: Mapping[str, Machine]) -> None:
+    """Raise CannotRun if this machine's memory has no room for them: QEMU's own comes on top."""
+    needed = sum(machine.memory + 128 for machine in machines.values())
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    free = int(found[1]) // 1024 if found else needed
+    if needed > free:
+        raise CannotRun(
+            f"these machines need {needed} MiB of memory, and {free} MiB are free",
+            hint="take other labs down, or use --provider podman",
+        )
+
+
+def console(lab: str, node: str) -> str:
+    """What a machine wrote to its serial console since its last start; '' if there is nothing."""
+    log = libvirtd.folder(lab) / "log/qemu" / f"{node}-console.log"
+    return log.read_text(errors="replace") if log.exists() else ""
+
+
+def _consoles(lab: str, nodes: Mapping[str, Machine]) -> str:
+    """The last lines of each machine's console, for a message."""
+    text = ""
+    for node in nodes:
+        if tail := console(lab, node).splitlines()[-5:]:
+            text += f"\nthe console of {node} ends with:\n  " + "\n  ".join(tail)
+    return text
+
+
+def _fill_pool(order: Order, box: Path) -> None:
+    """The disks that are there before Vagrant asks: the box's, and each machine's packages and
+    seed. A machine gets them as layers of its own, since QEMU locks what may be written to.
+    """
+    pool = libvirtd.folder(order.lab) / "pool"
+    links = {boxes.volume(order.images): box / "box.img", "images": order.images.folder}
+    for name, there in links.items():
+        (pool / name).unlink(missing_ok=True)
+        (pool / name).symlink_to(there)
+    layer = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b"]
+    for node, seed in order.seeds.items():
+        raw = pool / f"{node}.tar"
+        raw.touch(mode=0o600)
+        raw.write_bytes(seed)
+        for what, below in (("packages", order.images.packages_disk), ("seed", raw)):
+            disk = pool / f"{node}.{what}"
+            if not disk.exists():
+                command.run([*layer, str(below), str(disk)], within=60)
+
+
+def _management(machine: Machine) -> str:
+    return f"{MANAGEMENT}.{machine.address.rpartition('.')[2]}"
+
+
+def _management_mac(number: int) -> str:
+    return f"52:54:00:7a:00:{number:02x}"
+
+
+def _card(domain: libvirt.virDomain) -> str:
+    """The XML of the machine's card on the lab's network."""
+    for card in ET.fromstring(domain.XMLDesc()).iter("interface"):
+        if card.get("type") == "bridge":
+            return ET.tostring(card, encoding="unicode")
+    raise CommandFailed(f"{domain.name()} has no card on the lab's network")

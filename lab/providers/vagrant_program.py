@@ -1,0 +1,88 @@
+"""The program vagrant, through python-vagrant: in the lab's namespaces, by a deadline.
+
+python-vagrant knows vagrant's command line and reads what it prints; how a program is run, and
+ended, is `lab.command`'s business.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from lab import command, paths
+from lab.errors import CannotRun, CommandFailed
+from lab.providers import libvirtd
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it warns where vagrant is missing; doctor says it better
+    import vagrant
+
+SUPPORTED = ((2, 2, 16), (2, 5))  # from, and not any more
+ASK = 120.0  # seconds for a question; Ruby alone takes two
+
+
+class Program(vagrant.Vagrant):
+    """vagrant, for one lab."""
+
+    def __init__(self, lab: str, home: Path, nodes: Path, say: Callable[[str], None]) -> None:
+        """`home`: a VAGRANT_HOME with the box; `nodes`: the file that the Vagrantfile reads."""
+        super().__init__(root=str(paths.ROOT))  # type: ignore[no-untyped-call]
+        self._lab = lab
+        self._say = say
+        self._within = ASK
+        own = nodes.parent / "vagrant"
+        own.mkdir(exist_ok=True)
+        if not (own / "boxes").exists():
+            (own / "boxes").symlink_to(home / "boxes")
+        self.env = {
+            "LAB_NODES": str(nodes),
+            "VAGRANT_CWD": str(paths.ROOT),
+            "VAGRANT_HOME": str(own),
+            "VAGRANT_DOTFILE_PATH": str(own / "dot"),
+            "VAGRANT_CHECKPOINT_DISABLE": "1",
+            "VAGRANT_NO_COLOR": "1",
+            "VAGRANT_DEFAULT_PROVIDER": "libvirt",
+        }
+
+    def bring_up(self, within: float) -> None:
+        """`vagrant up`, for what is not there yet. Raises CommandFailed with what it said last."""
+        self._within = within
+        lines = self.up(provider="libvirt", stream_output=True)  # type: ignore[no-untyped-call]
+        for _ in lines:
+            pass
+
+    def _call_vagrant_command(self, args: Sequence[str | None]) -> None:
+        self._run(args)
+
+    def _run_vagrant_command(self, args: Sequence[str | None]) -> str:
+        return self._run(args)
+
+    def _stream_vagrant_command(self, args: Sequence[str | None]) -> Iterator[str]:
+        yield from self._run(args).splitlines()
+
+    def _run(self, args: Sequence[str | None]) -> str:
+        argv = libvirtd.inside(self._lab, ["vagrant", *(one for one in args if one)])
+        return command.run(argv, within=self._within, env=self.env, on_line=self._line).stdout
+
+    def _line(self, line: str) -> None:
+        # Of all that it says of a machine, what it does and what it complains of: not its settings.
+        found = re.match(r"(?:==> |    )(\S+: (?!--|Warning: Conn|Warning: Host)\w.*)", line)
+        if found:
+            self._say(f"vagrant: {found[1]}")
+
+
+def check_version(said: str) -> None:
+    """Raise CannotRun if `vagrant --version` names one that is not known to work."""
+    number = tuple(int(part) for part in said.split()[-1].split(".") if part.isdigit())
+    first, end = SUPPORTED
+    if not first <= number < end:
+        wanted = f"{'.'.join(map(str, first))} to below {'.'.join(map(str, end))}"
+        raise CannotRun(
+            f"{said.strip() or 'this vagrant'} is not supported; lab works with {wanted}",
+            hint="install another version, or use --provider podman",
+        )
+
+
+__all__ = ["CommandFailed", "Program", "check_version"]

@@ -1,0 +1,83 @@
+"""Guests beside their host: where a host is a virtual machine itself and cannot run any.
+
+A virtual machine inside one that is emulated takes minutes to boot. So the host gives its libvirtd
+up for the one that it runs on itself: the socket of that one is put in the place of its own, by
+the lab's ssh. `qemu:///system`, virsh and VirtualDomain are what they were, and the guest's card is
+in the bridge that its host's card is in: a cable that is pulled is pulled for both. What departs:
+a guest outlives its host's power.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from lab import command
+from lab.deadline import Deadline, wait_for
+from lab.errors import CommandFailed, LabError
+from lab.here import Here
+from lab.machine import Machine
+from lab.providers import libvirtd, network
+from lab.vms import Place, VirtualMachines
+
+LEND = 60.0  # seconds until virsh on the host answers
+_SOCKET = "/run/libvirt/libvirt-sock"
+# Its own daemon goes for good; the folder of the socket is there after each boot.
+_MAKE_WAY = f"""set -e
+systemctl disable --now libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket
+echo 'd /run/libvirt 0755 root root' > /etc/tmpfiles.d/lab-libvirt.conf
+mkdir -p /run/libvirt
+rm -f {_SOCKET} {_SOCKET}-ro
+"""
+
+
+class Siblings(VirtualMachines):
+    """The guests of one host, on the libvirtd of the lab."""
+
+    def __init__(self, host: Machine, ssh: Path, lab: str, number: int) -> None:
+        """`number`: of the host among the lab's machines, from 1."""
+        super().__init__(Here(), ssh)
+        self._lab = lab
+        self._ssh = ssh
+        self._borrower = host
+        self._seen_by_host = VirtualMachines(host, ssh)
+        self._uri = libvirtd.uri(lab)
+        top = libvirtd.folder(lab)
+        self.place = Place(
+            images=str(top / "pool/images"),
+            disks=str(top / "pool"),
+            bridge=network.bridge(number),
+            sockets=str(libvirtd.runtime(lab) / "libvirt/qemu"),
+            logs=str(top / "log/qemu"),
+        )
+
+    def version(self) -> str:
+        """Of what answers on the host: its own libvirtd, and once that is lent, the lab's."""
+        return self._seen_by_host.version()
+
+    def lend(self) -> str:
+        """Put the lab's libvirtd in the place of the host's own, and keep it there."""
+        host = self._borrower
+        self._seen_by_host.close()
+        host.run(_MAKE_WAY, within=LEND, check=True)
+        forward = f"{_SOCKET}:{libvirtd.runtime(self._lab) / 'libvirt/libvirt-sock'}"
+        options = ["-o", "ExitOnForwardFailure=yes", "-N", "-R", forward]
+        line = f"while :; do {shlex.join([str(self._ssh), *options, host.name])}; sleep 1; done"
+        # In the lab's network, as all that ends with it.
+        there = network.inside(network.namespace(self._lab), ["setsid", "-f", "sh", "-c", line])
+        command.run(["sh", "-c", f"{shlex.join(there)} </dev/null >/dev/null 2>&1"], within=LEND)
+
+        def answers() -> str:
+            try:
+                return self.version()
+            except CommandFailed as error:
+                return f"not yet: {error}"
+
+        seen = wait_for(answers, lambda seen: not seen.startswith("not yet"), Deadline(LEND))
+        if seen.startswith("not yet"):
+            raise LabError(f"libvirtd could not be lent to {host.name}: {seen}")
+        return f"{host.name} uses the libvirtd that it runs on itself, {seen}"
+
+    def close(self) -> None:
+        super().close()
+        self._seen_by_host.close()

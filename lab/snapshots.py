@@ -1,0 +1,163 @@
+"""Snapshots of a whole lab: every machine at the same moment, its memory and disks, and which
+sections were done by then. A workshop goes back to a section in seconds.
+
+    <state>/labs/LAB/snapshots/NAME.json    when it was taken, and after which sections
+
+What is in the machines is libvirt's: internal snapshots of the disks that Vagrant made. Containers
+have none: podman's checkpoints keep the memory of processes, but not mounts, systemd's cgroups
+and open connections of a container that is a machine.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import libvirt
+
+from lab import faults
+from lab.errors import BadInput, CannotRun, LabError
+from lab.lab import Lab
+from lab.providers import libvirtd
+from lab.together import on_each
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+CLOCK = 20.0  # seconds for setting a machine's clock
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """`at`: when, in seconds since 1970. `done`: the sections that had passed by then."""
+
+    name: str
+    at: float
+    done: tuple[str, ...]
+
+
+def save(lab: Lab, name: str) -> Snapshot:
+    """Take a snapshot of all machines, paused together meanwhile.
+
+    Raises BadInput for a name that is taken or is none, CannotRun where the provider cannot, or
+    where a fault stands: it would stand again after each restore, and nobody would heal it.
+    """
+    _require(lab)
+    if not re.fullmatch(NAME, name):
+        raise BadInput(f"{name!r} is not a name for a snapshot: letters, digits, dot, - and _")
+    if name in (known := names(lab)):
+        raise BadInput(f"lab {lab.name} has a snapshot {name!r}; snapshots: {', '.join(known)}")
+    if standing := faults.standing(lab):
+        raise CannotRun(
+            f"a fault stands: {standing[0].text}", hint=f"lab fault heal --name {lab.name}"
+        )
+    with libvirtd.connection(lab.name) as opened:
+        domains = opened.listAllDomains()
+        made: list[libvirt.virDomainSnapshot] = []
+        with _paused(domains):
+            try:
+                xml = f"<domainsnapshot><name>{name}</name></domainsnapshot>"
+                made += [domain.snapshotCreateXML(xml) for domain in domains]
+            except BaseException:  # half of a lab is no snapshot
+                for one in made:
+                    with suppress(libvirt.libvirtError):
+                        one.delete()
+                raise
+    taken = Snapshot(name, time.time(), tuple(lab.record.done))
+    file = _file(lab, name)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(asdict(taken)) + "\n")
+    return taken
+
+
+def restore(lab: Lab, name: str) -> Snapshot:
+    """Put every machine back to what it was, and the lab's record with them.
+
+    Clocks are set to the time that it is: a machine does not notice that it was away.
+    """
+    _require(lab)
+    wanted = _known(lab, name)
+    if standing := faults.standing(lab):
+        raise CannotRun(
+            f"a fault stands: {standing[0].text}", hint=f"lab fault heal --name {lab.name}"
+        )
+    lab.close()
+    with libvirtd.connection(lab.name) as opened:
+        domains = opened.listAllDomains()
+        for domain in domains:
+            found = domain.snapshotLookupByName(name)
+            domain.revertToSnapshot(
+                found,
+                libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_FORCE
+                | libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED
+                * (found.getXMLDesc().find("<state>shutoff</state>") < 0),
+            )
+        for domain in domains:
+            if domain.isActive():
+                domain.resume()
+    lab.record.done = list(wanted.done)
+    lab.save()
+    running = [node for node, on in lab.provider.running(lab.name).items() if on]
+    on_each(
+        lab,
+        [node for node in running if node in lab.scenario.names],
+        lambda machine: machine.run(f"date --set=@{time.time():.3f}", within=CLOCK, check=True),
+    )
+    return wanted
+
+
+def listed(lab: Lab) -> list[Snapshot]:
+    """Every snapshot of a lab, oldest first."""
+    found = []
+    for path in (lab.folder / "snapshots").glob("*.json"):
+        try:
+            one = json.loads(path.read_text())
+            found.append(Snapshot(one["name"], one["at"], tuple(one["done"])))
+        except (ValueError, KeyError, TypeError) as error:
+            raise LabError(f"{path} is damaged: {error}") from error
+    return sorted(found, key=lambda one: one.at)
+
+
+def names(lab: Lab) -> list[str]:
+    """Their names, oldest first."""
+    return [one.name for one in listed(lab)]
+
+
+def _known(lab: Lab, name: str) -> Snapshot:
+    for one in listed(lab):
+        if one.name == name:
+            return one
+    valid = ", ".join(names(lab)) or "none; `lab snapshot save NAME` takes one"
+    raise BadInput(f"lab {lab.name} has no snapshot {name!r}; snapshots: {valid}")
+
+
+def _require(lab: Lab) -> None:
+    if lab.provider.name != "vagrant":
+        raise CannotRun(
+            f"lab {lab.name} is made of containers ({lab.provider.name}), and of their memory no "
+            "snapshot can be taken",
+            hint="lab up --provider vagrant makes one of virtual machines; "
+            "here `lab down` and `lab up --until SECTION` lead to the same section",
+        )
+
+
+def _file(lab: Lab, name: str) -> Path:
+    return lab.folder / "snapshots" / f"{name}.json"
+
+
+@contextmanager
+def _paused(domains: list[libvirt.virDomain]) -> Iterator[None]:
+    """Stop the processors of all machines that run, for the block."""
+    stopped: list[libvirt.virDomain] = []
+    try:
+        for domain in domains:
+            if domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING:
+                domain.suspend()
+                stopped.append(domain)
+        yield
+    finally:
+        for domain in stopped:
+            domain.resume()
