@@ -85,7 +85,10 @@ def parser() -> argparse.ArgumentParser:
     matrix = command("matrix", "matrix", about, json=True)
     matrix.add_argument("scenario", nargs="*", metavar="SCENARIO", help="default: all of them")
     matrix.add_argument(
-        "--platform", action="append", default=[], help="may be given again (default: all)"
+        "--platform",
+        action="append",
+        default=[],
+        help="may be given again (default: all built here)",
     )
     matrix.add_argument(
         "--shard", default="1/1", metavar="I/N", help="only the Ith of N equal parts"
@@ -112,7 +115,7 @@ def parser() -> argparse.ArgumentParser:
 
     about = "how much of the book is covered: by which scenario, with which last verdict"
     book = command("book", "book", about, json=True)
-    book.add_argument("--platform", default="", help="only this one (default: every one)")
+    book.add_argument("--platform", default="", help="only this one (default: all built here)")
     about = "what today's software does otherwise than the book"
     book.add_argument("--drift", default="", metavar="PLATFORM", help=about)
     book.add_argument("--html", default="", metavar="FILE", help="write it as one HTML file")

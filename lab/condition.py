@@ -19,7 +19,7 @@ from typing import get_args
 from packaging.version import InvalidVersion, Version
 
 from lab.fields import Family, GuestPlace
-from lab.model import Platform
+from lab.platform import Platform
 
 _COMPARE = {
     "==": operator.eq,

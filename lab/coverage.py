@@ -24,8 +24,9 @@ from lab import platforms as known
 from lab import scenario as scenarios
 from lab.book import Book
 from lab.errors import BadInput
-from lab.model import Frozen, Platform
+from lab.model import Frozen
 from lab.plan import PlannedStep
+from lab.platform import Platform
 from lab.report import results
 from lab.report.history import History, history
 
@@ -107,8 +108,10 @@ class Plans:
 
 
 def planned(platforms: Collection[str]) -> Plans:
-    """Plan every scenario that comes with lab for these platforms, or for all if there are none."""
-    wanted = tuple(known.load(name) for name in platforms or known.names())
+    """Plan every scenario that comes with lab for these platforms, or, if there are none, for all
+    whose images are built here.
+    """
+    wanted = tuple(known.load(name) for name in platforms or known.built_here())
     steps: dict[str, dict[str, list[PlannedStep]]] = {}
     problems = []
     for name in scenarios.names():

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from lab import command, images, kvm, paths, platforms
 from lab.errors import CannotRun, CommandFailed, LabError
-from lab.model import Platform
+from lab.platform import Platform
 from lab.providers import cgroups
 
 INSTALL_DEADLINE = 1200.0  # seconds
@@ -89,7 +89,7 @@ def examine() -> list[Finding]:
     findings = _quick()
     if sys.platform != "linux":
         return findings  # the rest asks the Linux kernel
-    known = [platforms.load(name) for name in platforms.names()]
+    known = [platforms.load(name) for name in platforms.built_here()]
     built = {platform.name for platform in known if images.built(platform)}
     return [
         *findings,
@@ -100,7 +100,7 @@ def examine() -> list[Finding]:
         _overlay(),
         _netem(),
         _kvm(),
-        *(_mirror(p, needed=not built) for p in known if p.family == "debian"),
+        *(_mirror(p, p.suite, needed=not built) for p in known if p.suite is not None),
         *(_images(p, built=p.name in built) for p in known),
     ]
 
@@ -238,9 +238,9 @@ def _kvm() -> Finding:
     return _finding("KVM", not reason, slow if reason else "guests run with KVM", needed=False)
 
 
-def _mirror(platform: Platform, needed: bool) -> Finding:
+def _mirror(platform: Platform, suite: str, needed: bool) -> Finding:
     try:
-        seen, ok = f"{len(images.sources(platform.suite))} package sources", True
+        seen, ok = f"{len(images.sources(suite))} package sources", True
     except LabError as error:
         seen, ok = error.message, False
     return _finding("package mirror", ok, seen, needed=needed, of=f"for {platform.name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lab import bmc
+from lab import bmc, pacemaker
 from lab.errors import CommandFailed, LabError, Unreachable
 from lab.lab import Lab
 from lab.machine import Machine
@@ -13,12 +13,11 @@ from lab.together import on_each
 # file name -> command; what a machine does not have fails and leaves its message in the file
 _COMMANDS = {
     "journal.txt": "journalctl --no-pager -o short-precise -n 5000",
-    "crm_mon.xml": "crm_mon --output-as=xml",
     "crm_mon.txt": "crm_mon -1rfA",
     "cib.xml": "cibadmin --query",
     "corosync.conf": "cat /etc/corosync/corosync.conf",
     "corosync.log": "cat /var/log/corosync/corosync.log /var/log/cluster/corosync.log 2>/dev/null",
-    "pacemaker.log": "tail -n 5000 /var/log/pacemaker/pacemaker.log",
+    "pacemaker.log": "tail -n 5000 /var/log/pacemaker/pacemaker.log /var/log/pacemaker.log",
     "libvirt.txt": "virsh list --all; virsh -c lxc:/// list --all; "
     "tail -n 500 /var/log/libvirt/qemu/*.log /var/log/libvirt/lxc/*.log",
     "containers.txt": "podman images; podman ps --all; "
@@ -49,7 +48,8 @@ def _write(lab: Lab, file: Path, text: str) -> None:
 def _node(lab: Lab, machine: Machine, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     node = machine.name
-    for name, line in _COMMANDS.items():
+    commands = {"crm_mon.xml": pacemaker.status_command(lab.platform), **_COMMANDS}
+    for name, line in commands.items():
         try:
             _write(lab, folder / name, machine.run(line, within=20).output)
         except Unreachable as error:

@@ -84,3 +84,4 @@ Seconds = Annotated[
 ]
 MiB = Annotated[int, Field(ge=64)]
 Reason = Annotated[str, Field(pattern=r"^$|^[\s\S]{10,}$")]  # none, or one worth reading
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

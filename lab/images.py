@@ -21,7 +21,7 @@ from pathlib import Path
 
 from lab import command, lock, paths, platforms
 from lab.errors import CannotRun, CommandFailed
-from lab.model import Platform
+from lab.platform import Platform
 
 BUILD_DEADLINE = 1800.0  # seconds; about 90 on two cores with a near mirror
 # What apt-get says of each index: its kind, where it is, whose it is.
@@ -107,10 +107,10 @@ def _folder(platform: Platform) -> Path:
 
 
 def _build(platform: Platform, say: Callable[[str], None]) -> None:
-    if platform.family != "debian":
+    if platform.suite is None:
         raise CannotRun(
             f"images of {platform.name} cannot be built from packages",
-            hint=f"platforms that can: {', '.join(platforms.names())}",
+            hint=f"platforms that can: {', '.join(platforms.built_here())}",
         )
     paths.cache().mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(paths.cache()).free

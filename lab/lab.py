@@ -27,7 +27,9 @@ from lab import access, bmc, hypervisor, images, lock, paths, platforms, provide
 from lab.errors import BadInput, CannotRun, LabError, Unreachable
 from lab.fields import GuestKind
 from lab.fleet import named
-from lab.model import Guest, Platform, Scenario
+from lab.model import Guest, Scenario
+from lab.pacemaker import status_command
+from lab.platform import Platform
 from lab.providers import Order, Provider
 from lab.scenario import load as load_scenario
 from lab.status import ClusterStatus
@@ -264,7 +266,7 @@ class Lab:
         return sorted(nodes, key=lambda name: name != self.asked)
 
     def _status(self, node: str) -> ClusterStatus:
-        done = self.machine(node).run(status.command(self.platform), within=STATUS)
+        done = self.machine(node).run(status_command(self.platform), within=STATUS)
         return status.parse(done.stdout or done.stderr)
 
     def close(self) -> None:

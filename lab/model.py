@@ -1,4 +1,4 @@
-"""The shape of a scenario and of a platform: what YAML files are turned into.
+"""The shape of a scenario: what its YAML file is turned into. (A platform's is in lab.platform.)
 
 Everything is frozen and strict: an unknown key is an error, nothing is coerced.
 A scenario is a chapter of the book, a step one of its numbered sections.
@@ -12,9 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validat
 
 from lab.fields import (
     Address,
-    Family,
     GuestKind,
-    GuestPlace,
     GuestRole,
     MiB,
     NodeName,
@@ -23,7 +21,6 @@ from lab.fields import (
     Role,
     Seconds,
     Secret,
-    VersionText,
     Where,
 )
 
@@ -317,31 +314,3 @@ class Scenario(Frozen):
     def is_slim(self, node: str) -> bool:
         """Whether it is a slim machine; no guest is one."""
         return node in self.nodes and self.nodes[node].slim
-
-
-class Repository(Frozen):
-    """The local package repository: what nodes can install without a network."""
-
-    groups: list[list[str]]  # each group must be installable as a whole
-
-
-class Platform(Frozen):
-    """An operating system that nodes run, with the versions that adaptations ask for."""
-
-    name: NodeName
-    title: str
-    family: Family
-    suite: str
-    versions: dict[str, VersionText]  # software -> version, as `when:` compares it
-    packages: dict[str, str]  # software -> the package that carries that version
-    guests: GuestPlace = "inside"  # their host, or beside it; the provider says which
-    agents: dict[str, list[str]] = {}  # fence agent -> the packages that bring it
-    base: list[str] = []
-    guest: list[str] = []
-    repository: Repository = Repository(groups=[])
-
-    @model_validator(mode="after")
-    def _versions_of_packages(self) -> Platform:
-        if unknown := [name for name in self.packages if name not in self.versions]:
-            raise ValueError(f"packages: {', '.join(unknown)} has no entry in versions")
-        return self

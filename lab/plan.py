@@ -23,10 +23,10 @@ from lab.model import (
     Departure,
     Entry,
     Part,
-    Platform,
     Scenario,
     Step,
 )
+from lab.platform import Platform
 from lab.vocabulary import Vocabulary, Word
 
 

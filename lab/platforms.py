@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from lab import paths
 from lab.errors import BadInput
-from lab.model import Platform
+from lab.platform import Platform
 from lab.yamlfile import load_model
 
 DEFAULT = "debian-12"
@@ -17,14 +18,29 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in paths.BOXES.glob("*/platform.yaml"))
 
 
+def built_here() -> list[str]:
+    """The platforms whose images are built of packages, sorted: what any machine can run.
+
+    The others start from a box that is fetched, and are used where they are asked for by name.
+    """
+    return [name for name in names() if load(name).is_built]
+
+
 def load(name: str) -> Platform:
     """The platform of that name; BadInput lists the valid names."""
     if name not in names():
         raise BadInput(f"there is no platform {name!r}; choose one of: {', '.join(names())}")
-    platform = load_model(paths.BOXES / name / "platform.yaml", Platform)
+    path = paths.BOXES / name / "platform.yaml"
+    platform = _read(path, path.stat().st_mtime_ns)
     if platform.name != name:
         raise BadInput(f"boxes/{name}/platform.yaml: name: is {platform.name!r}, not its folder's")
     return platform
+
+
+@cache
+def _read(path: Path, _changed: int) -> Platform:
+    """The file, parsed once for each state that it was seen in: a scenario asks at each `when:`."""
+    return load_model(path, Platform)
 
 
 def recipe(platform: Platform) -> list[Path]:

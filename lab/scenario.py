@@ -219,7 +219,8 @@ def _unreadable(condition: str) -> str:
     problem = ""
     if not condition:
         return problem
-    for name in platforms.names():
+    # What is said is about the platform that is best known.
+    for name in sorted(platforms.names(), key=lambda name: name != platforms.DEFAULT):
         try:
             holds(condition, platforms.load(name))
         except ValueError as error:

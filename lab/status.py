@@ -1,8 +1,8 @@
 """The cluster's state, read from crm_mon's XML.
 
-Two generations of it: `crm_mon --output-as=xml` (Pacemaker 2.0.3 and later, root element
-`pacemaker-result`) and `crm_mon --as-xml` (before, root element `crm_mon`). Source:
-Pacemaker's xml/api/crm_mon-*.rng and xml/crm_mon.rng.
+Two generations of it (`lab.pacemaker` has the commands): with the root element
+`pacemaker-result` since Pacemaker 2.0.3, and `crm_mon` before. Source: Pacemaker's
+xml/api/crm_mon-*.rng and xml/crm_mon.rng.
 """
 
 from __future__ import annotations
@@ -13,19 +13,8 @@ from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from lab.condition import holds
 from lab.errors import LabError
 from lab.fleet import MANY, named
-from lab.model import Platform
-
-COMMAND = "crm_mon --output-as=xml"
-OLD_COMMAND = "crm_mon --as-xml --inactive"  # the other lists stopped resources anyway
-
-
-def command(platform: Platform) -> str:
-    """The command whose output `parse` reads, as that platform's Pacemaker has it."""
-    return COMMAND if holds("pacemaker >= 2.0.3", platform) else OLD_COMMAND
-
 
 Kind = Literal["member", "guest", "remote", "replica"]
 

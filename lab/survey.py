@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lab import status
+from lab import pacemaker, status
 from lab.cib import Cib
 from lab.cib import parse as parse_cib
 from lab.errors import LabError
@@ -131,7 +131,7 @@ class Surveyor:
         return _SCRIPT.format(
             token=token,
             each=_EACH * self._patience(node),
-            crm_mon=status.command(self._lab.platform),
+            crm_mon=pacemaker.status_command(self._lab.platform),
             start=f"--cursor={shlex.quote(cursor)}" if cursor else since,
             hints=shlex.quote(_HINTS),
             cores=_CORES,

@@ -24,6 +24,8 @@ from lab.report.results import Results
 from lab.report.transcript import Transcript
 from lab.runner import Runner
 
+_OF_BOXES = "vagrant"  # the provider whose machines start from a platform's box
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -142,8 +144,14 @@ def _lab(name: str, path: Path, wish: Wish) -> Lab:
                 f"machines of a lab {name} are there, but not its folder in {paths.labs()}",
                 hint=f"lab down {name} removes them; another --name leaves them alone",
             )
-        platform = wish.platform or platforms.DEFAULT
-        return Lab.create(name, path, platform, provider, wish.remotes)
+        platform = platforms.load(wish.platform or platforms.DEFAULT)
+        if platform.box and provider != _OF_BOXES:
+            raise BadInput(
+                f"{platform.name} starts from the {platform.box.text}: it needs the provider "
+                f"{_OF_BOXES}, and {provider} has no machines of boxes",
+                hint=f"lab up {path.stem} --platform {platform.name} --provider {_OF_BOXES}",
+            )
+        return Lab.create(name, path, platform.name, provider, wish.remotes)
     lab = Lab.open(name)
     there = lab.record
     for what, asked, real in (

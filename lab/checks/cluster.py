@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
+from lab import pacemaker
 from lab.checks import Seen, check
 from lab.context import Context
 from lab.status import NodeStatus, NoStatus
@@ -23,11 +24,17 @@ def corosync_conf(context: Context, nodes: list[Node], cluster: str, members: li
         return Seen(False, "it differs between the nodes")
     (text,) = contents
     name = re.findall(r"^\s*cluster_name:\s*(\S+)", text, re.M)
-    found = re.findall(r"^\s*name:\s*(\S+)", text, re.M)
+    found = [_name(block) for block in re.findall(r"^\s*node\s*{(.*?)}", text, re.M | re.S)]
     return Seen(
         name == [cluster] and sorted(found) == sorted(members),
         f"cluster {' '.join(name) or '(none)'}, nodes {', '.join(found) or '(none)'}",
     )
+
+
+def _name(block: str) -> str:
+    """A node's name: what pcs calls it since 0.10, before that the name that its address is."""
+    told = dict(re.findall(r"^\s*(\w+):\s*(\S+)", block, re.M))
+    return str(told.get("name") or told.get("ring0_addr", "(no name)"))
 
 
 @check("the cluster has no DC yet")
@@ -66,16 +73,12 @@ def quorum(context: Context) -> Seen:
     return Seen(status.quorum, "quorum" if status.quorum else "no quorum")
 
 
-# Process names; the kernel keeps 15 characters of each. pacemaker_remote is not the cluster.
-_DAEMONS = "corosync|pacemakerd|pacemaker-(based|fence|execd|attrd|sched|contr).*"
-
-
 @check("the cluster is stopped on {nodes}")
 def cluster_stopped(context: Context, nodes: list[Node]) -> Seen:
     """Neither corosync nor pacemaker nor a daemon of it runs there, as processes."""
     running = []
     for node in nodes:
-        done = context.machine(node).run(f"pgrep -l -x '{_DAEMONS}'")
+        done = context.machine(node).run(f"pgrep -l -x '{pacemaker.PROCESSES}'")
         if done.exit not in (0, 1):
             return Seen(False, f"pgrep on {node}: {done.output.strip()}")
         running += [f"{line.split()[-1]} on {node}" for line in done.stdout.splitlines()]

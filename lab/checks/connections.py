@@ -13,23 +13,23 @@ import re
 import shlex
 import xml.etree.ElementTree as ET
 
-from lab import cib
+from lab import cib, pacemaker
 from lab.checks import Seen, check
 from lab.context import Context
 from lab.errors import CommandFailed
 from lab.vocabulary import Node
 
-_CONTROLLER = "pacemaker-contr"  # as the kernel has it: 15 characters
-
 
 @check("the cluster on {source} is connected to {address}, port {port}")
 def connected(context: Context, source: Node, address: str, port: int) -> Seen:
     """The controller there holds an established TCP connection to that very address and port."""
-    done = context.machine(source).run("ss -H -t -n -p state established", check=True)
+    # (With a line of headings: not every ss can leave it out.)
+    done = context.machine(source).run("ss -t -n -p state established", check=True)
+    controller = pacemaker.controller(context.lab.platform)
     peers = []
     for line in done.stdout.splitlines():
         columns = line.split()  # receive queue, send queue, local, peer, process
-        if f'"{_CONTROLLER}"' in columns[-1]:
+        if f'"{controller}"' in columns[-1]:
             host, _, number = columns[3].rpartition(":")
             peers.append((host.strip("[]").removeprefix("::ffff:"), number))
     text = ", ".join(f"{host}, port {number}" for host, number in peers)
@@ -40,9 +40,9 @@ def connected(context: Context, source: Node, address: str, port: int) -> Seen:
 def gave_up(context: Context, resource: str, at_least: float, at_most: float) -> Seen:
     """Its start is on record as timed out, on some node, and so long after it began."""
     root = _cib(context)
+    name = pacemaker.failure_attribute(context.lab.platform, resource, "start")
     seen = []
     for state in root.iterfind("status/node_state"):
-        name = f"last-failure-{resource}#start_0"
         known = [one.get("value", "") for one in state.iter("nvpair") if one.get("name") == name]
         for operation in _failures(state, resource, "start"):
             reason = operation.get("exit-reason", "")

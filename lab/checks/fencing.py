@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-import xml.etree.ElementTree as ET
 from collections import Counter
 from typing import Any
 
-from lab import bmc, hypervisor
+from lab import bmc, hypervisor, pacemaker
 from lab.checks import Seen, check
 from lab.context import Context
 from lab.errors import CommandFailed
@@ -97,18 +96,13 @@ def login_refused(context: Context, node: Node, *, before: int) -> Seen:
 
 def _fencings(context: Context, node: str, status: str) -> list[str]:
     """Who did the fencing actions against a node that ended so, as the cluster's history has it."""
-    # Asked about one node alone it tells only of the last action that succeeded.
-    done = context.asked().run("stonith_admin --history '*' --verbose --output-as=xml")
+    platform = context.lab.platform
+    done = context.asked().run(pacemaker.fencing_command(platform))
     try:
-        events = list(ET.fromstring(done.stdout).iter("fence_event"))
-    except ET.ParseError as error:
+        found = pacemaker.fencings(done.stdout, platform)
+    except pacemaker.NoHistory as error:
         raise CommandFailed(done.output.strip()[-300:] or "stonith_admin told nothing") from error
-    wanted = (node, status)
-    return [
-        event.get("delegate", "")
-        for event in events
-        if (event.get("target"), event.get("status")) == wanted
-    ]
+    return [one.by for one in found if (one.node, one.status) == (node, status)]
 
 
 @check(

@@ -58,7 +58,9 @@ class Cell:
 
 
 def cells(names: Sequence[str] = (), on: Sequence[str] = ()) -> list[Cell]:
-    """Each scenario on each platform, by default all of both; BadInput for what there is not."""
+    """Each scenario on each platform; by default every scenario, on every platform whose images are
+    built here. BadInput for what there is not.
+    """
     found: list[Cell] = []
     taken: dict[str, str] = {}
     for name in dict.fromkeys(names or scenarios.names()):
@@ -69,7 +71,7 @@ def cells(names: Sequence[str] = (), on: Sequence[str] = ()) -> list[Cell]:
                 f"{taken[path.stem]} and {name} are both the scenario {path.stem}",
                 hint="labs and results go by the file's name: rename one",
             )
-        for platform in dict.fromkeys(on or platforms.names()):
+        for platform in dict.fromkeys(on or platforms.built_here()):
             steps = plans.plan(scenario, platforms.load(platform))
             deadlines = sum(part.within for step in steps for part in step.parts)
             found.append(

@@ -518,6 +518,15 @@ def conf(name: str, *members: str) -> File:
     return File(CONF.format(name, entries))
 
 
+def old_conf(name: str, *members: str) -> File:
+    """As pcs 0.9 writes it: a node has no name but that in the place of its address."""
+    entries = "".join(
+        f"    node {{\n        ring0_addr: {member}\n        nodeid: {number}\n    }}\n\n"
+        for number, member in enumerate(members, 1)
+    )
+    return File(CONF.format(name, entries))
+
+
 def confs(host: File | None, guest: File | None) -> World:
     path = "/etc/corosync/corosync.conf"
     return World({HOST: Facts(files={path: host}), GUEST: Facts(files={path: guest})})
@@ -565,7 +574,8 @@ def sockets(*lines: tuple[str, str]) -> World:
         f'0      0      192.168.122.100:51184 {peer} users:(("{process}",pid=4855,fd=14)) \n'
         for peer, process in lines
     )
-    return runs(HOST, "ss -H -t -n -p state established", text)
+    heading = "Recv-Q Send-Q Local Address:Port  Peer Address:Port Process\n"
+    return runs(HOST, "ss -t -n -p state established", heading + text)
 
 
 def operation(
@@ -658,6 +668,15 @@ CASES = [
             (confs(conf("mycluster2", *NODES), conf("mycluster2", *NODES)), "mycluster2"),
             (confs(File(), File()), "cluster (none), nodes (none)"),
             (confs(File("# cluster_name: mycluster"), File("# cluster_name: mycluster")), "none"),
+        ],
+    ),
+    Case(
+        "corosync_conf",
+        {"nodes": NODES, "cluster": "mycluster", "members": NODES},
+        confs(old_conf("mycluster", *NODES), old_conf("mycluster", *NODES)),
+        [
+            (confs(old_conf("mycluster", HOST), old_conf("mycluster", HOST)), f"nodes {HOST}"),
+            (confs(old_conf("other", *NODES), old_conf("other", *NODES)), "cluster other"),
         ],
     ),
     Case("no_dc", {}, cluster(dc=""), [(cluster(), f"DC {HOST}")]),

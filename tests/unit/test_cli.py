@@ -127,11 +127,14 @@ def files(folder: Path) -> set[str]:
         (["up", "walkthrough"], f"no scenario 'walkthrough'; did you mean {WALK}?"),
         (["up", "nothing-like-it"], f"scenarios: {', '.join(scenario.names())}, or"),
         (["up", "missing.yaml"], "there is no scenario file missing.yaml"),
-        (["up", WALK, "--platform", "beos-5"], "no platform 'beos-5'; choose one of: debian-12"),
+        (
+            ["up", WALK, "--platform", "beos-5"],
+            "no platform 'beos-5'; choose one of: almalinux-9, ",
+        ),
         (["up", WALK, "--provider", "cloud"], "no provider 'cloud'; choose one of: podman"),
         (["up", WALK, "--until", "9.9"], "no section '9.9'; sections: 4.1.1, 4.1.2,"),
         (["show", "walkthrough"], f"did you mean {WALK}?"),
-        (["show", WALK, "--platform", "beos-5"], "choose one of: debian-12"),
+        (["show", WALK, "--platform", "beos-5"], "choose one of: almalinux-9, centos-7, "),
         (
             ["words", "guest_onlin"],
             "no check, action, fault or audit 'guest_onlin'; valid: active_once,",

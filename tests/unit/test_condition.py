@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lab.condition import holds
-from lab.model import Platform
+from lab.platform import Platform
 
 PLATFORM = Platform(
     name="debian-12",

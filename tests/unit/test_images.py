@@ -18,7 +18,7 @@ from lab import command, images, paths, platforms
 from lab.deadline import Deadline, wait_for
 from lab.errors import CannotRun
 from lab.images import Images
-from lab.model import Platform
+from lab.platform import Platform
 
 PLATFORM = """\
 name: made-up
@@ -289,7 +289,10 @@ def test_full_disk_is_noticed_before(
 
 
 def test_family_that_cannot_be_built(boxes: Path, cache: Path) -> None:
-    (boxes / "made-up" / "platform.yaml").write_text(PLATFORM.format(family="redhat", pcs="0.9"))
+    text = PLATFORM.format(family="redhat", pcs="0.9")
+    box = text.replace("suite: none", 'box: {name: some/box, version: "1"}')
+    assert box != text
+    (boxes / "made-up" / "platform.yaml").write_text(box)
     with pytest.raises(CannotRun, match="images of made-up cannot be built from packages"):
         images.ensure(platforms.load("made-up"))
     assert folders(cache) == []

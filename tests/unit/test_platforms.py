@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ suite: none
 versions: {pcs: "0.11"}
 packages: {pcs: pcs}
 """
+
+BOX = "box: {name: some/box, version: '1'}"
 
 
 @pytest.fixture
@@ -43,6 +46,40 @@ def test_every_platform_that_comes_with_lab_can_be_read() -> None:
         assert found.name == name
         assert {"pacemaker", "pcs", "corosync", "libvirt", "qemu"} <= found.versions.keys()
         assert platforms.recipe(found)
+
+
+def test_what_is_built_here_is_what_has_a_suite(boxes: Path) -> None:
+    for name, start in (("boxed", BOX), ("imaged", "box: {image: a.qcow2, version: '1'}")):
+        (boxes / name).mkdir()
+        text = FILE.replace("name: made-up", f"name: {name}").replace("suite: none", start)
+        (boxes / name / "platform.yaml").write_text(text)
+    assert platforms.names() == ["boxed", "imaged", "made-up"]
+    assert platforms.built_here() == ["made-up"]
+    texts = [platforms.load(name).box for name in platforms.names()]
+    assert [box.text for box in texts if box] == ["box some/box 1", "image a.qcow2"]
+
+
+def test_those_that_come_with_lab() -> None:
+    """What is asked for by name alone: the matrix, the README and the doctor leave it out."""
+    assert platforms.built_here() == ["debian-12", "debian-13"]
+    others = [
+        platforms.load(name) for name in platforms.names() if name not in ("debian-12", "debian-13")
+    ]
+    assert [one.name for one in others] == [
+        "almalinux-9",
+        "centos-7",
+        "centos-stream-10",
+        "centos-stream-9",
+    ]
+    assert {one.family for one in others} == {"redhat"}
+
+
+def test_no_host_of_a_mirror_is_in_a_recipe() -> None:
+    """Where packages come from is a setting."""
+    for platform in map(platforms.load, platforms.names()):
+        for path in platforms.recipe(platform):
+            found = re.findall(r"https?://[\w.-]+", path.read_text(errors="replace"))
+            assert not found, f"{path}: {found}"
 
 
 def test_names_are_the_folders_with_a_platform_file(boxes: Path) -> None:
@@ -74,6 +111,16 @@ def test_unknown_platform_lists_the_known(boxes: Path, name: str) -> None:
         ('"0.11"', "new", ":5: versions, pcs: 'new' is not a version"),
         ('"0.11"', "11", ":5: versions, pcs: should be text (a number: in quotes)"),
         ("{pcs: pcs}", "{pcsd: pcs}", "packages: pcsd has no entry in versions"),
+        ("suite: none\n", "", "give exactly one of: suite (built of packages), box"),
+        (
+            "suite: none",
+            f"suite: none\n{BOX}",
+            "give exactly one of: suite (built of packages), box",
+        ),
+        ("suite: none", "box: {version: '1'}", ":4: box: give exactly one of: name (of a Vagrant"),
+        ("suite: none", f"{BOX[:-1]}, image: a.qcow2}}", ":4: box: give exactly one of: name"),
+        ("suite: none", f"{BOX[:-1]}, checksum: abc}}", ":4: box, checksum: String should match"),
+        ("suite: none", "box: {image: /a.qcow2, version: '1'}", ":4: box, image: String should"),
     ],
 )
 def test_bad_platform_file(boxes: Path, old: str, new: str, says: str) -> None:

@@ -10,8 +10,9 @@ import pytest
 from lab import plan as plans
 from lab import scenario
 from lab.errors import BadInput
-from lab.model import BorrowedStep, Platform
+from lab.model import BorrowedStep
 from lab.plan import PlannedStep
+from lab.platform import Platform
 
 OTHER = """\
 title: O

@@ -39,8 +39,9 @@ from lab.events import (
 )
 from lab.lab import Lab, Record
 from lab.machine import Result
-from lab.model import Announcement, Departure, Platform
+from lab.model import Announcement, Departure
 from lab.plan import PlannedCommand, PlannedPart, PlannedStep, Use, key
+from lab.platform import Platform
 from lab.reporter import Reporter
 from lab.runner import Runner
 from lab.status import ClusterStatus, NodeStatus, NoStatus, ResourceStatus

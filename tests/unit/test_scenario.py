@@ -12,8 +12,9 @@ import pytest
 from lab import plan as plans
 from lab import platforms, scenario
 from lab.errors import BadInput
-from lab.model import Platform, Scenario
+from lab.model import Scenario
 from lab.plan import PlannedCommand, PlannedStep
+from lab.platform import Platform
 
 GOOD = """\
 title: T
@@ -60,23 +61,7 @@ DEBIAN = Platform(
     versions={"pacemaker": "2.1.5", "pcs": "0.11.5"},
     packages={},
 )
-# The versions that the book was written with.
-CENTOS = Platform(
-    name="made-up-centos-7",
-    title="CentOS 7.4",
-    family="redhat",
-    suite="7.4",
-    versions={
-        "pacemaker": "1.1.16",
-        "pcs": "0.9.158",
-        "corosync": "2.4",
-        "libvirt": "3.2",
-        "qemu": "1.5",
-        "openssh": "7.4",
-        "systemd": "219",
-    },
-    packages={},
-)
+CENTOS = platforms.load("centos-7")  # what the book was written on
 
 Edit = tuple[str, str]
 Refused = Callable[..., str]

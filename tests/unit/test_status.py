@@ -104,10 +104,6 @@ def test_old_generations_failures() -> None:
     assert (second.resource, second.node, second.reason) == ("FAKE1", "guest1", "no state file")
 
 
-def test_stopped_resources_are_asked_for_where_they_are_not_listed_anyway() -> None:
-    assert status.OLD_COMMAND.split() == ["crm_mon", "--as-xml", "--inactive"]
-
-
 @pytest.mark.parametrize(
     ("key", "resource", "operation"),
     [

@@ -17,7 +17,7 @@ from lab import platforms
 from lab.errors import CommandTimeout, Unreachable
 from lab.lab import Lab
 from lab.machine import Result
-from lab.status import COMMAND, OLD_COMMAND
+from lab.pacemaker import OLD_STATUS, STATUS
 from lab.survey import Surveyor, journal, made, split
 
 DATA = Path(__file__).parent / "data"
@@ -85,7 +85,7 @@ def test_a_crash(who: str, what: str) -> None:
         ("systemd", "apache2.service: Main process exited, code=dumped, status=11/SEGV"),
         ("systemd-coredump", "Process 12 (python3) of user 0 dumped core."),
         ("kernel", "qemu-system-x86[12]: segfault at 0 ip 00007f"),
-        ("sudo", "root : COMMAND=echo pacemakerd[12] terminated with signal 11"),
+        ("sudo", "root : STATUS=echo pacemakerd[12] terminated with signal 11"),
         ("libvirtd", "internal error: process exited while connecting to monitor"),
     ],
 )
@@ -249,14 +249,14 @@ def test_one_command_brings_it_all(world: World) -> None:
     assert found.configuration.version == "0.31.0"
     assert found.crashes == tuple(CRASHES)
     assert len(found.cores) == 3  # one that each of the three searches found
-    assert node.arguments("crm_mon") == [COMMAND.removeprefix("crm_mon ")]
+    assert node.arguments("crm_mon") == [STATUS.removeprefix("crm_mon ")]
     assert node.arguments("cibadmin") == ["--query --local"]
 
 
 def test_old_pacemaker_has_another_command(tmp_path: Path) -> None:
     world = World(tmp_path, pacemaker="1.1.16")
     surveyor(world).look(["node1"])
-    assert world.nodes["node1"].arguments("crm_mon") == [OLD_COMMAND.removeprefix("crm_mon ")]
+    assert world.nodes["node1"].arguments("crm_mon") == [OLD_STATUS.removeprefix("crm_mon ")]
 
 
 def test_the_node_sends_none_of_the_journal_but_what_may_be_a_crash(world: World) -> None:
