@@ -314,9 +314,11 @@ def held(name: str, *, within: float = 0.0) -> Iterator[None]:
     """
     file = paths.RUN / "locks" / name
     with lock.hold(file, f"lab {name}", within=within):
-        yield
-        if not (paths.labs() / name).exists():
-            file.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            if not (paths.labs() / name).exists():
+                file.unlink(missing_ok=True)
 
 
 def summary(lab: Lab) -> dict[str, Any]:

@@ -15,6 +15,7 @@ starts is in the lab's network namespace: that is how it is found and ended.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator, Sequence
@@ -141,17 +142,20 @@ def stop(lab: str) -> None:
 
 
 def processes(lab: str) -> list[int]:
-    """Every process in the lab's network, where no machine of a lab of containers is."""
+    """Every process in the lab's network, where no machine of a lab of containers is; and every
+    one that has the lab's folders mounted, which tells also when the network is gone.
+    """
     try:
-        wanted = network.namespace(lab).stat()
+        ours = network.namespace(lab).stat()
     except FileNotFoundError:
-        return []
+        ours = None
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            with suppress(OSError):
-                seen = (entry / "ns/net").stat()
-                if (seen.st_dev, seen.st_ino) == (wanted.st_dev, wanted.st_ino):
+            with suppress(OSError):  # it ended just now
+                there = ours and os.path.samestat((entry / "ns/net").stat(), ours)
+                mounts = "" if there else (entry / "mountinfo").read_text()
+                if there or re.search(rf"/labs/{re.escape(lab)}/vms/etc\b", mounts):
                     found.append(int(entry.name))
     return found
 

@@ -33,7 +33,13 @@ PREFIX = os.environ.get("LAB_TEST_PREFIX", "")
 USUAL = 60.0  # seconds that a test without the mark `takes` is taken to take
 # Tests with virtual machines run one after the other: without KVM, two that boot at once outlast
 # the minute that Pacemaker gives to a guest's connection.
-EMULATED = {"test_walkthrough", "test_sabotage", "test_quick_example", "test_vm_nodes"}
+EMULATED = {
+    "test_quick_example",
+    "test_sabotage",
+    "test_vagrant",
+    "test_vm_nodes",
+    "test_walkthrough",
+}
 # A network namespace with nothing in it: on a built cache, no step may need a network.
 OFFLINE = ["unshare", "--net", "--"]
 
@@ -172,7 +178,12 @@ def traces(name: str) -> list[str]:
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
-        if re.search(rf"\blab-{name}-|/labs/{name}/|/net/{name}\.|bmc_daemon {name}\b", command):
+        try:
+            mounted = (process / "mountinfo").read_text()
+        except OSError:
+            continue
+        known = rf"\blab-{name}-|/labs/{name}/|/net/{name}\b|bmc_daemon {name}\b"
+        if re.search(known, command) or f"/labs/{name}/vms/" in mounted:
             found.append(f"process {process.name}: {command}")
     found += [f"cgroup {path}" for path in _orphaned_cgroups()]
     found += [f"cgroup {path}" for path in controllers.found(f"lab.{name}.*")]
