@@ -60,7 +60,8 @@ def save(lab: Lab, name: str) -> Snapshot:
         with _paused(domains):
             try:
                 xml = f"<domainsnapshot><name>{name}</name></domainsnapshot>"
-                made += [domain.snapshotCreateXML(xml) for domain in domains]
+                for domain in domains:
+                    made.append(domain.snapshotCreateXML(xml))
             except BaseException:  # half of a lab is no snapshot
                 for one in made:
                     with suppress(libvirt.libvirtError):
