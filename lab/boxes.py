@@ -53,20 +53,28 @@ def folder(images: Images) -> Path:
     return home(images) / "boxes" / folder_name(images) / VERSION / "libvirt"
 
 
+def made(images: Images) -> bool:
+    """Whether the box is there; half of one is not."""
+    return folder(images).exists()
+
+
 def ensure(images: Images) -> Path:
     """The box, made now if it is not there; its folder. Two callers make it once."""
     box = folder(images)
-    if box.exists():
+    if made(images):
         return box
     with lock.hold(
         paths.cache() / f"{images.platform}.lock", f"the box of {images.platform}", within=CONVERT
     ):
-        if not box.exists():
+        if not made(images):
             draft = images.folder / "box.new"
-            shutil.rmtree(draft, ignore_errors=True)
-            _make(images, draft)
-            box.parent.mkdir(parents=True, exist_ok=True)
-            draft.rename(box)
+            shutil.rmtree(draft, ignore_errors=True)  # of one that was killed: we hold the lock
+            try:
+                _make(images, draft)
+                box.parent.mkdir(parents=True, exist_ok=True)
+                draft.rename(box)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
     return box
 
 

@@ -74,7 +74,8 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("scenario", metavar="SCENARIO", help="a scenario's name or a YAML file")
     up.add_argument("--name", default="", help="the lab's name (default: the scenario's)")
     up.add_argument("--platform", default="", help="what the nodes run (default: debian-12)")
-    up.add_argument("--provider", default="", help="what machines are made of (default: podman)")
+    about = "auto, podman or vagrant: what machines are made of (default: auto, what suits)"
+    up.add_argument("--provider", default="auto", help=about)
     up.add_argument("--until", default="", metavar="SECTION", help="stop after this section")
     up.add_argument(
         "--remotes", type=int, metavar="N", help="how many remote nodes (scenarios with a fleet)"
@@ -182,6 +183,8 @@ def parser() -> argparse.ArgumentParser:
         "doctor", "plans", "what this machine lacks, why it matters, how to get it", json=True
     )
     doctor.add_argument("--fix", action="store_true", help="install what can be installed")
+    about = "podman or vagrant: what this one needs (default: auto, vagrant's needs as notes)"
+    doctor.add_argument("--provider", default="auto", help=about)
 
     words = command("words", "plans", "the checks, actions, faults and audits of scenarios")
     words.add_argument("word", nargs="?", default="", metavar="WORD", help="only this one")
