@@ -179,6 +179,23 @@ def parser() -> argparse.ArgumentParser:
     for act in (keep, back, kept):
         act.add_argument("--name", default="", help="the lab (default: the only one)")
 
+    about = "the images that machines are made of: build, list, prune, export"
+    group = commands.add_parser("images", help=about, description=about)
+    deeds = group.add_subparsers(metavar="COMMAND", required=True, dest="deed")
+    about = "build images now; the first lab would do it otherwise"
+    build = command("build", "images", about, group=deeds)
+    build.add_argument("platform", nargs="*", metavar="PLATFORM", help="default: every one")
+    build.add_argument("--box", action="store_true", help="the box for the provider vagrant too")
+    command("list", "images", "the images in the cache, and who uses them", json=True, group=deeds)
+    about = "remove images of recipes that are no longer current and that no lab uses"
+    prune = command("prune", "images", about, group=deeds)
+    prune.add_argument("--all", action="store_true", help="of current recipes too")
+    prune.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    about = "write a platform's Vagrant box as one file"
+    export = command("export", "images", about, group=deeds)
+    export.add_argument("platform", metavar="PLATFORM")
+    export.add_argument("file", metavar="FILE.box")
+
     doctor = command(
         "doctor", "plans", "what this machine lacks, why it matters, how to get it", json=True
     )
