@@ -55,6 +55,9 @@ class VirtualLabs:
 
     there: ClassVar[set[str]] = set()
 
+    def guests(self) -> str:
+        return "inside"
+
     def labs(self) -> set[str]:
         return self.there
 
