@@ -87,7 +87,9 @@ def prune(*, everything: bool = False, dry_run: bool = False) -> list[Fate]:
         for platform, key, folder in _sets():
             if folder.name in doomed and not dry_run:
                 # At once out of everybody's sight: half of a set must not be taken for one.
-                folder.rename(folder.with_name(f".{platform}.gone-{key}"))
+                hidden = folder.with_name(f".{platform}.gone-{key}")
+                _remove(hidden)  # half removed earlier
+                folder.rename(hidden)
     left = _leftovers(doomed, dry_run=dry_run)
 
     def still() -> set[str]:

@@ -96,15 +96,15 @@ def examine(provider: str = AUTO) -> list[Finding]:
         _kvm(),
         *(_mirror(p, p.suite, needed=not built) for p in known if p.suite is not None),
         *(_images(p, built=p.name in built) for p in known),
-        *_of_vagrant(provider),
+        *_of_vagrant(provider, known),
     ]
 
 
-def _of_vagrant(provider: str) -> list[Finding]:
+def _of_vagrant(provider: str, known: Sequence[Platform]) -> list[Finding]:
     if provider not in (AUTO, VAGRANT):
         return []
     essential = [replace(f, needed=provider == VAGRANT) for f in doctor_vagrant.essential()]
-    return [*essential, *doctor_vagrant.useful()]
+    return [*essential, *doctor_vagrant.useful(known)]
 
 
 def missing(provider: str = AUTO) -> list[Finding]:

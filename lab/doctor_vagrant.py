@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 
 from lab import kvm, memory
 from lab.errors import LabError
 from lab.finding import Finding, program
+from lab.platform import Platform
 
 PROVIDER = "vagrant"
 PLUGIN = "vagrant-libvirt"  # the plugin's name, and its Debian package's
@@ -34,9 +36,9 @@ def essential() -> list[Finding]:
     return [*programs, _version(), _plugin()]
 
 
-def useful() -> list[Finding]:
-    """What the provider's labs are better with."""
-    return [_nested(), _memory()]
+def useful(known: Sequence[Platform]) -> list[Finding]:
+    """What the provider's labs are better with. `known`: the platforms that there are."""
+    return [_nested(), _memory(), *map(_box, known)]
 
 
 def without() -> str:
@@ -103,4 +105,18 @@ def _memory() -> Finding:
         f"{free} MiB are free: room for {max(0, free // MACHINE)} virtual machines of 1 GiB",
         f"chapter 5 has {MACHINES} of them; containers need far less",
         "take other labs down",
+    )
+
+
+def _box(platform: Platform) -> Finding:
+    from lab.providers import choice
+
+    reason = choice.boxless(platform)
+    return Finding(
+        f"box of {platform.name}",
+        not reason,
+        False,
+        reason or "made",
+        "`lab up` without --provider takes virtual machines only where it is",
+        f"lab images build {platform.name} --box",
     )

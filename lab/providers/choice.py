@@ -66,5 +66,4 @@ def boxless(platform: Platform) -> str:
     built = images.built(platform)
     if built and boxes.made(built):
         return ""
-    lacking = "has no box yet" if built else "has no images yet"
-    return f"{platform.name} {lacking}, lab images build {platform.name} --box makes it"
+    return f"{platform.name} has no {'box' if built else 'images'} yet"

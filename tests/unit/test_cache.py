@@ -188,6 +188,7 @@ def test_a_container_says_what_it_is_made_of_also_without_a_record(podman: Podma
 
 def test_a_virtual_lab_without_a_record_may_use_any(podman: Podman) -> None:
     VirtualLabs.there.update(("dory", "nemo"))
+    make_lab("dory", "", "vagrant")  # of before there were records
     make_lab("nemo", OLD, "vagrant")
     assert {one.perhaps for one in cache.stored()} == {("dory",)}
     fates = cache.prune(everything=True)
@@ -304,6 +305,12 @@ def test_an_interrupted_removal_leaves_no_half_of_a_set(
     monkeypatch.setattr(shutil, "rmtree", real)
     assert cache.prune()[0].what == f".debian-12.gone-{OLD}, half removed"
     assert names() == []
+
+
+def test_a_set_that_is_there_again_after_an_interrupted_removal(podman: Podman) -> None:
+    (paths.cache() / f".debian-12.gone-{OLD}" / "packages").mkdir(parents=True)
+    cache.prune()
+    assert names() == set_names(CURRENT)
 
 
 def test_leftovers_of_builds_go_when_nobody_builds(podman: Podman) -> None:

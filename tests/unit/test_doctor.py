@@ -12,7 +12,7 @@ import pytest
 from lab import cli, command, doctor, doctor_vagrant, images, kvm, memory, paths
 from lab.errors import CannotRun, CommandFailed
 from lab.finding import Finding
-from lab.providers import cgroups, vagrant_program
+from lab.providers import cgroups, choice, vagrant_program
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -268,6 +268,15 @@ def test_a_vagrant_that_is_not_supported(
     assert (said_lines, machine.ran) == (["no package is missing"], [])
 
 
+def test_fix_does_not_ask_apt_get_for_another_vagrant(
+    machine: Machine, vagrant: dict[str, str]
+) -> None:
+    vagrant["--version"] = "Vagrant 2.6.0"
+    machine.lacking = {"dnsmasq"}
+    doctor.fix(lambda _: None, "vagrant")
+    assert machine.ran[-1][4:] == ["dnsmasq-base"]
+
+
 def test_a_vagrant_without_the_plugin(machine: Machine, vagrant: dict[str, str]) -> None:
     vagrant["plugin list"] = "vagrant-libvirtual (1.0, system)\nNo plugins installed."
     error = refusal(lambda: doctor.require("vagrant"))
@@ -332,6 +341,15 @@ def test_memory(monkeypatch: pytest.MonkeyPatch, free: int, ok: bool, room: int)
     finding = by_name("memory")
     assert (finding.ok, finding.needed) == (ok, False)
     assert f"{free} MiB are free: room for {room} virtual machines" in finding.seen
+
+
+@pytest.mark.usefixtures("vagrant")
+def test_a_box_that_is_not_made_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "boxless", lambda one: "not yet" * (one.name == "debian-12"))
+    missing, made = by_name("box of debian-12"), by_name("box of debian-13")
+    assert (missing.ok, missing.needed, missing.seen) == (False, False, "not yet")
+    assert missing.fix == "lab images build debian-12 --box"
+    assert made.ok
 
 
 @pytest.mark.usefixtures("vagrant")

@@ -198,7 +198,16 @@ def test_versions_that_are_supported(said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["Vagrant 2.2.15", "Vagrant 1.9.8", "Vagrant 2.5.0", "Vagrant 10.0.0", "", "nonsense"]
+    "said",
+    [
+        "Vagrant 2.2.15",
+        "Vagrant 1.9.8",
+        "Vagrant 2.5",
+        "Vagrant 2.5.0",
+        "Vagrant 10.0.0",
+        "",
+        "nonsense",
+    ],
 )
 def test_versions_that_are_not(said: str) -> None:
     with pytest.raises(CannotRun, match=r"not supported; lab works with 2\.2\.16 to below 2\.5"):
