@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lab import boxes, doctor_vagrant, images, kvm
+from lab import boxes, doctor, doctor_vagrant, images, kvm, platforms
 from lab.errors import BadInput
 from lab.fleet import named
 from lab.model import Guest, Machine, Scenario
@@ -28,11 +28,25 @@ class Choice:
 
 
 def choice(wish: str, scenario: Scenario, platform: Platform) -> Choice:
-    """What a new lab's machines are made of. BadInput for a wish that cannot be."""
+    """What a new lab's machines are made of. BadInput for a wish that cannot be, or where none is
+    left; CannotRun where the only one that is left lacks something here.
+    """
     check(wish or AUTO)
+    reason = only_containers(scenario.nodes, scenario.guests)
+    if platform.box:
+        starts = f"{platform.name} starts from the {platform.box.text}"
+        needs = f"{starts}: it needs the provider vagrant"
+        if wish == "podman":
+            raise BadInput(
+                f"{needs}, and podman has no machines of boxes", hint="--provider vagrant"
+            )
+        if reason:
+            raise BadInput(f"{needs}, but {reason}", hint=f"--platform {platforms.DEFAULT}")
+        if wish != "vagrant":
+            doctor.require("vagrant")
+            return Choice("vagrant", starts)
     if wish in ("", AUTO):
         return chosen(scenario, kvm.missing, doctor_vagrant.without, lambda: boxless(platform))
-    reason = only_containers(scenario.nodes, scenario.guests)
     if wish == "vagrant" and reason:
         raise BadInput(f"provider vagrant: {reason}", hint="--provider podman")
     return Choice(wish)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from lab import command, paths
-from lab.errors import CannotRun, CommandFailed
+from lab.errors import CannotRun, CommandFailed, CommandTimeout
 from lab.providers import libvirtd
 
 with warnings.catch_warnings():
@@ -69,6 +69,11 @@ class Program(vagrant.Vagrant):
         argv = libvirtd.inside(self._lab, words)
         try:
             done = command.run(argv, within=self._within, env=self.env, on_line=self._line)
+        except CommandTimeout as error:
+            raise CommandTimeout(
+                f"`{' '.join(words)}` did not end within {self._within:g} s; all that it said "
+                f"is in {self._log}"
+            ) from error
         except CommandFailed as error:
             # Without the backtrace of Ruby that some of its errors end with.
             said = [line for line in error.output.splitlines() if not line.startswith("\tfrom ")]

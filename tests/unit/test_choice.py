@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import boxes, images, kvm, platforms, scenario
+from lab import boxes, doctor, images, kvm, platforms, scenario
 from lab.errors import BadInput
 from lab.model import Scenario
 from lab.providers import Order, choice
@@ -103,6 +103,26 @@ def test_a_wish_that_cannot_be(platform: str, name: str) -> None:
         choice.choice("vagrant", of(name), platforms.load(platform))
     assert caught.value.hint == "--provider podman"
     assert choice.choice("podman", of(name), platforms.load(platform)) == Choice("podman")
+
+
+@pytest.mark.parametrize("wish", ["", "auto"])
+def test_a_platform_with_a_box_takes_virtual_machines_where_they_can_be(
+    platform: str, monkeypatch: pytest.MonkeyPatch, wish: str
+) -> None:
+    required: list[str] = []
+    monkeypatch.setattr(doctor, "require", required.append)
+    found = choice.choice(wish, WALK, platforms.load("centos-7"))
+    assert found == Choice("vagrant", "centos-7 starts from the box centos/7 1708.01")
+    assert required == ["vagrant"]
+    assert choice.choice("vagrant", WALK, platforms.load("centos-7")) == Choice("vagrant")
+    with pytest.raises(BadInput, match="podman has no machines of boxes"):
+        choice.choice("podman", WALK, platforms.load("centos-7"))
+
+
+@pytest.mark.parametrize("wish", ["", "auto", "podman", "vagrant"])
+def test_where_no_provider_is_left(platform: str, wish: str) -> None:
+    with pytest.raises(BadInput, match="centos-7 starts from the box"):
+        choice.choice(wish, of("scale"), platforms.load("centos-7"))
 
 
 def test_the_provider_itself_refuses_slim_machines_before_it_makes_anything(
