@@ -14,6 +14,7 @@ import tarfile
 from pathlib import Path
 
 from lab import command, lock, paths
+from lab.errors import CannotRun, CommandFailed
 from lab.images import Images
 
 VERSION = "1.0.0"  # of every box: a home has the one of its images
@@ -53,20 +54,28 @@ def folder(images: Images) -> Path:
     return home(images) / "boxes" / folder_name(images) / VERSION / "libvirt"
 
 
+def made(images: Images) -> bool:
+    """Whether the box is there; half of one is not."""
+    return folder(images).exists()
+
+
 def ensure(images: Images) -> Path:
     """The box, made now if it is not there; its folder. Two callers make it once."""
     box = folder(images)
-    if box.exists():
+    if made(images):
         return box
     with lock.hold(
         paths.cache() / f"{images.platform}.lock", f"the box of {images.platform}", within=CONVERT
     ):
-        if not box.exists():
+        if not made(images):
             draft = images.folder / "box.new"
-            shutil.rmtree(draft, ignore_errors=True)
-            _make(images, draft)
-            box.parent.mkdir(parents=True, exist_ok=True)
-            draft.rename(box)
+            shutil.rmtree(draft, ignore_errors=True)  # of one that was killed: we hold the lock
+            try:
+                _make(images, draft)
+                box.parent.mkdir(parents=True, exist_ok=True)
+                draft.rename(box)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
     return box
 
 
@@ -79,6 +88,8 @@ def pack(images: Images, file: Path) -> None:
             for path in sorted(box.iterdir()):
                 tar.add(path, path.name)
         draft.replace(file)
+    except OSError as error:
+        raise CannotRun(f"{file} could not be written: {error.strerror}") from error
     finally:
         draft.unlink(missing_ok=True)
 
@@ -87,7 +98,10 @@ def _make(images: Images, box: Path) -> None:
     box.mkdir()
     disk = images.folder / "guest.ext4"
     convert = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(disk), str(box / "box.img")]
-    command.run(convert, within=CONVERT)
+    try:
+        command.run(convert, within=CONVERT)
+    except CommandFailed as error:
+        raise CannotRun(f"the box of {images.platform} could not be made: {error}") from error
     for part in ("vmlinuz", "initrd"):
         os.link(images.folder / part, box / part)
     size = -(-disk.stat().st_size // 1024**3)

@@ -74,7 +74,8 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("scenario", metavar="SCENARIO", help="a scenario's name or a YAML file")
     up.add_argument("--name", default="", help="the lab's name (default: the scenario's)")
     up.add_argument("--platform", default="", help="what the nodes run (default: debian-12)")
-    up.add_argument("--provider", default="", help="what machines are made of (default: podman)")
+    about = "auto, podman or vagrant: what machines are made of (default: auto, what suits)"
+    up.add_argument("--provider", default="auto", help=about)
     up.add_argument("--until", default="", metavar="SECTION", help="stop after this section")
     up.add_argument(
         "--remotes", type=int, metavar="N", help="how many remote nodes (scenarios with a fleet)"
@@ -178,10 +179,29 @@ def parser() -> argparse.ArgumentParser:
     for act in (keep, back, kept):
         act.add_argument("--name", default="", help="the lab (default: the only one)")
 
+    about = "the images that machines are made of: build, list, prune, export"
+    group = commands.add_parser("images", help=about, description=about)
+    deeds = group.add_subparsers(metavar="COMMAND", required=True, dest="deed")
+    about = "build images now; the first lab would do it otherwise"
+    build = command("build", "images", about, group=deeds)
+    build.add_argument("platform", nargs="*", metavar="PLATFORM", help="default: every one")
+    build.add_argument("--box", action="store_true", help="the box for the provider vagrant too")
+    command("list", "images", "the images in the cache, and who uses them", json=True, group=deeds)
+    about = "remove images of recipes that are no longer current and that no lab uses"
+    prune = command("prune", "images", about, group=deeds)
+    prune.add_argument("--all", action="store_true", help="of current recipes too")
+    prune.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    about = "write a platform's Vagrant box as one file"
+    export = command("export", "images", about, group=deeds)
+    export.add_argument("platform", metavar="PLATFORM")
+    export.add_argument("file", metavar="FILE.box")
+
     doctor = command(
         "doctor", "plans", "what this machine lacks, why it matters, how to get it", json=True
     )
     doctor.add_argument("--fix", action="store_true", help="install what can be installed")
+    about = "podman or vagrant: what this one needs (default: auto, vagrant's needs as notes)"
+    doctor.add_argument("--provider", default="auto", help=about)
 
     words = command("words", "plans", "the checks, actions, faults and audits of scenarios")
     words.add_argument("word", nargs="?", default="", metavar="WORD", help="only this one")

@@ -15,13 +15,15 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
-from lab import command, images, kvm, paths, platforms
+from lab import command, doctor_vagrant, images, kvm, paths, platforms
 from lab.errors import CannotRun, CommandFailed, LabError
+from lab.finding import Finding, program
 from lab.platform import Platform
-from lab.providers import cgroups
+from lab.providers import AUTO, cgroups
 
+VAGRANT = doctor_vagrant.PROVIDER
 INSTALL_DEADLINE = 1200.0  # seconds
 
 # program -> the Debian package it is in, and what for
@@ -71,21 +73,13 @@ REASONS = {
 }
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. Where `needed` is false, lab does without it."""
+def examine(provider: str = AUTO) -> list[Finding]:
+    """Everything that lab needs or makes use of. Takes a few seconds.
 
-    name: str
-    ok: bool
-    needed: bool
-    seen: str
-    why: str
-    fix: str
-    packages: tuple[str, ...] = ()
-
-
-def examine() -> list[Finding]:
-    """Everything that lab needs or makes use of. Takes a second or two."""
+    What the provider vagrant alone needs is needed where that one is named, else only noted; where
+    podman is, it is left out. What podman needs is needed always: `lab list` and `lab down` look
+    for labs of both.
+    """
     findings = _quick()
     if sys.platform != "linux":
         return findings  # the rest asks the Linux kernel
@@ -102,32 +96,53 @@ def examine() -> list[Finding]:
         _kvm(),
         *(_mirror(p, p.suite, needed=not built) for p in known if p.suite is not None),
         *(_images(p, built=p.name in built) for p in known),
+        *_of_vagrant(provider, known),
     ]
 
 
-def missing() -> list[Finding]:
-    """What lab needs and is not there, as far as that can be looked up at once."""
-    return [finding for finding in _quick() if not finding.ok]
+def _of_vagrant(provider: str, known: Sequence[Platform]) -> list[Finding]:
+    if provider not in (AUTO, VAGRANT):
+        return []
+    essential = [replace(f, needed=provider == VAGRANT) for f in doctor_vagrant.essential()]
+    return [*essential, *doctor_vagrant.useful(known)]
 
 
-def require() -> None:
-    """Raise CannotRun, with one message for all of it, where lab cannot work."""
-    lacking = missing()
+def missing(provider: str = AUTO) -> list[Finding]:
+    """What lab needs and is not there, as far as that can be looked up quickly."""
+    findings = _quick()
+    if provider == VAGRANT:
+        findings += doctor_vagrant.essential()
+    return [finding for finding in findings if not finding.ok]
+
+
+def require(provider: str = AUTO) -> None:
+    """Raise CannotRun, with one message for all of it, where lab cannot work with a provider."""
+    _refuse(missing(provider), provider)
+
+
+def require_box() -> None:
+    """The same where boxes for Vagrant cannot be made."""
+    made_with = doctor_vagrant.qemu_img()
+    _refuse([*missing(), *([] if made_with.ok else [made_with])], VAGRANT)
+
+
+def _refuse(lacking: Sequence[Finding], provider: str) -> None:
     if not lacking:
         return
     for finding in lacking:
         if not finding.packages:  # no package makes root or Linux of what it is not
             raise CannotRun(f"lab needs {finding.name}: {finding.why}", hint=finding.fix)
     lines = "".join(f"\n  {finding.name}: {finding.why}" for finding in lacking)
+    option = f" --provider {provider}" if any(f.provider for f in lacking) else ""
     raise CannotRun(
         f"this machine lacks programs that lab needs:{lines}",
-        hint=f"run: lab doctor --fix (or install: {' '.join(_packages(lacking))})",
+        hint=f"run: lab doctor --fix{option} (or install: {' '.join(_packages(lacking))})",
     )
 
 
-def fix(say: Callable[[str], None]) -> None:
+def fix(say: Callable[[str], None], provider: str = AUTO) -> None:
     """Install the packages of what is missing; CannotRun where that is not possible."""
-    packages = _packages(missing())
+    packages = _packages(missing(provider))
     names = " ".join(packages)
     if not packages:
         say("no package is missing")
@@ -149,7 +164,7 @@ def fix(say: Callable[[str], None]) -> None:
         raise CannotRun(
             f"{names} could not be installed: {error}", hint="is the package mirror reachable?"
         ) from error
-    if still := ", ".join(finding.name for finding in missing()):
+    if still := ", ".join(finding.name for finding in missing(provider) if finding.packages):
         raise CannotRun(f"installed, but still not found: {still}", hint="is /usr/sbin in PATH?")
 
 
@@ -169,14 +184,8 @@ def _quick() -> list[Finding]:
         _finding("Linux", sys.platform == "linux", sys.platform),
         _finding("root", root, "it is" if root else f"user id {os.geteuid()}"),
         _finding("Python 3.11", sys.version_info >= (3, 11), machine.python_version()),
-        *(_program(name, package, why) for name, (package, why) in PROGRAMS.items()),
+        *(program(name, package, why) for name, (package, why) in PROGRAMS.items()),
     ]
-
-
-def _program(name: str, package: str, why: str) -> Finding:
-    path = shutil.which(name)
-    how = f"lab doctor --fix, or install {package}"
-    return Finding(name, bool(path), True, path or "not installed", why, how, (package,))
 
 
 def _room(needed: bool) -> Finding:

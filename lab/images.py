@@ -23,6 +23,7 @@ from lab import command, lock, paths, platforms
 from lab.errors import CannotRun, CommandFailed
 from lab.platform import Platform
 
+WAIT = 60.0  # seconds for who looks who uses what; longer than that only a box is packed
 BUILD_DEADLINE = 1800.0  # seconds; about 90 on two cores with a near mirror
 # What apt-get says of each index: its kind, where it is, whose it is.
 _TARGET = "$(CREATED_BY) $(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)"
@@ -79,6 +80,17 @@ def built(platform: Platform) -> Images | None:
     """The images of this very recipe, if the cache holds them."""
     images = Images(platform.name, key(platform), _folder(platform))
     return images if (images.folder / "versions").exists() else None
+
+
+@contextmanager
+def in_use(*, by_nobody: bool = False) -> Iterator[None]:
+    """Keep `lab images prune` waiting for the block: to say on record what is used, or to use it.
+
+    With `by_nobody`, to be the one who prunes. Builds need neither: nobody looks for half of one.
+    """
+    what = "the cache of images"
+    with lock.hold(paths.cache() / "use.lock", what, within=WAIT, shared=not by_nobody):
+        yield
 
 
 def ensure(platform: Platform, say: Callable[[str], None] = lambda _line: None) -> Images:

@@ -11,6 +11,8 @@ import os
 import re
 from pathlib import Path
 
+MODULES = Path("/sys/module")
+
 
 def missing() -> str:
     """Why KVM does not work here, as half a sentence; '' where it does."""
@@ -29,7 +31,7 @@ def not_nested() -> str:
     if why := missing():
         return why
     for module in ("kvm_intel", "kvm_amd"):
-        setting = Path("/sys/module", module, "parameters/nested")
+        setting = MODULES / module / "parameters/nested"
         if setting.exists():
             on = setting.read_text().strip() in ("1", "Y")
             return "" if on else f"{module} was loaded without nested=1"

@@ -27,6 +27,7 @@ from lab import access, bmc, hypervisor, images, lock, paths, platforms, provide
 from lab.errors import BadInput, CannotRun, LabError, Unreachable
 from lab.fields import GuestKind
 from lab.fleet import named
+from lab.images import Images
 from lab.model import Guest, Scenario
 from lab.pacemaker import status_command
 from lab.platform import Platform
@@ -48,7 +49,8 @@ Say = Callable[[str], None]
 @dataclass
 class Record:
     """What lab.json holds. `done`: the sections that passed, in order. `remotes`: how many
-    machines its fleet has, where that was asked for.
+    machines its fleet has, where that was asked for. `images`: the key of those that its machines
+    are made of; '' if there are none yet, or in the file of a lab that is older than this field.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Record:
     created: float = field(default_factory=time.time)
     done: list[str] = field(default_factory=list)
     remotes: int | None = None
+    images: str = ""
 
 
 class Lab:
@@ -133,7 +136,7 @@ class Lab:
                     say(f"{node} had no power; it is started")
                     self.provider.power_on(self.name, node)
         else:
-            built = images.ensure(self.platform, say)
+            built = self._images(say)
             machines = self.scenario.nodes
             seeds = {
                 node: self.access.seed(self.scenario, node, self.provider.identity(machine))
@@ -147,6 +150,18 @@ class Lab:
         ssh.write_text(f'#!/bin/sh\nexec ssh -F "{self.access.ssh_config}" "$@"\n')
         ssh.chmod(0o700)
         bmc.ensure(self, say)
+
+    def _images(self, say: Say) -> Images:
+        """The platform's images. On record as this lab's before they are looked for: what is there
+        then stays, whoever prunes.
+        """
+        with images.in_use():
+            self.record.images = images.key(self.platform)
+            self.save()
+        built = images.ensure(self.platform, say)
+        self.record.images = built.key  # of another recipe, if that was edited meanwhile
+        self.save()
+        return built
 
     def machine(self, node: str) -> Machine:
         """The machine of a node, guests included."""

@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of a run."""
     group = parser.getgroup("lab", "scenarios of the lab")
     group.addoption("--lab-platform", default="", help="what the nodes run")
-    group.addoption("--lab-provider", default="", help="what machines are made of")
+    group.addoption("--lab-provider", default="", help="auto, podman or vagrant")
     group.addoption("--lab-name", default="", help="the lab's name (default: pytest-SCENARIO)")
     group.addoption("--lab-keep", action="store_true", help="leave the lab running at the end")
 
@@ -66,8 +66,8 @@ class ScenarioFile(pytest.File):
             from lab.lab import down, everything, held
             from lab.up import Wish, opened
 
-            doctor.require()
             option = self.config.getoption
+            doctor.require(option("--lab-provider"))
             name = option("--lab-name") or f"pytest-{self.path.stem}"
             if name in everything():
                 raise LabError(

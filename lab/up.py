@@ -19,17 +19,19 @@ from lab.fields import NAME
 from lab.lab import Lab, held
 from lab.lab import names as lab_names
 from lab.plan import PlannedStep
+from lab.providers.choice import Choice, choice
 from lab.report.junit import JUnit
 from lab.report.results import Results
 from lab.report.transcript import Transcript
 from lab.runner import Runner
 
-_OF_BOXES = "vagrant"  # the provider whose machines start from a platform's box
-
 
 @dataclass(frozen=True)
 class Wish:
-    """What the caller asked for. An empty name or platform or provider means the default."""
+    """What the caller asked for. An empty name or platform or provider means the default.
+
+    So does the provider `auto`, see `lab.providers.choice`; a lab that is there keeps its own.
+    """
 
     scenario: str
     name: str = ""
@@ -88,12 +90,16 @@ def opened(wish: Wish, listener: Listener) -> Iterator[Run]:
         raise BadInput(
             f"{path.stem} has no section {wish.until!r}; sections: {', '.join(sections)}"
         )
-    if wish.provider:
-        providers.load(wish.provider)
+    providers.check(wish.provider or providers.AUTO)
     name = wish.name or path.stem
     _check_name(name)
     with held(name), ExitStack() as stack:
-        lab = _lab(name, path, wish)
+        chosen = Choice("")
+        if name in lab_names():
+            lab = _there(name, path, wish)
+        else:
+            chosen = choice(wish.provider, scenario, platform)
+            lab = _new(name, path, wish, chosen.provider)
         stack.callback(lab.close)
         if lab.platform != platform or lab.scenario != scenario:  # it is there, and not as asked
             plan = plans.plan(lab.scenario, lab.platform)
@@ -127,6 +133,8 @@ def opened(wish: Wish, listener: Listener) -> Iterator[Run]:
         def tell(text: str) -> None:
             runner.report(Progress(text=text))
 
+        if chosen.why:
+            tell(f"provider {chosen.provider}: {chosen.why}")
         lab.up(tell)
         runner.auditor = Auditor(lab)  # it looks at the machines at once
         runner.look()
@@ -135,29 +143,26 @@ def opened(wish: Wish, listener: Listener) -> Iterator[Run]:
         yield run
 
 
-def _lab(name: str, path: Path, wish: Wish) -> Lab:
-    """The lab of that name, new or as it is, if it is one of this scenario."""
-    if name not in lab_names():
-        provider = wish.provider or providers.DEFAULT
-        if name in providers.load(provider).labs():
-            raise CannotRun(
-                f"machines of a lab {name} are there, but not its folder in {paths.labs()}",
-                hint=f"lab down {name} removes them; another --name leaves them alone",
-            )
-        platform = platforms.load(wish.platform or platforms.DEFAULT)
-        if platform.box and provider != _OF_BOXES:
-            raise BadInput(
-                f"{platform.name} starts from the {platform.box.text}: it needs the provider "
-                f"{_OF_BOXES}, and {provider} has no machines of boxes",
-                hint=f"lab up {path.stem} --platform {platform.name} --provider {_OF_BOXES}",
-            )
-        return Lab.create(name, path, platform.name, provider, wish.remotes)
+def _new(name: str, path: Path, wish: Wish, provider: str) -> Lab:
+    """A lab that there was not, on disk only."""
+    if name in providers.load(provider).labs():
+        raise CannotRun(
+            f"machines of a lab {name} are there, but not its folder in {paths.labs()}",
+            hint=f"lab down {name} removes them; another --name leaves them alone",
+        )
+    platform = wish.platform or platforms.DEFAULT
+    return Lab.create(name, path, platform, provider, wish.remotes)
+
+
+def _there(name: str, path: Path, wish: Wish) -> Lab:
+    """The lab of that name as it is, if it is one of this scenario."""
     lab = Lab.open(name)
     there = lab.record
+    provider = "" if wish.provider == providers.AUTO else wish.provider
     for what, asked, real in (
         ("scenario", path.stem, Path(there.scenario).stem),
         ("platform", wish.platform or there.platform, there.platform),
-        ("provider", wish.provider or there.provider, there.provider),
+        ("provider", provider or there.provider, there.provider),
     ):
         if asked != real:
             raise BadInput(

@@ -24,7 +24,7 @@ def up_(options: argparse.Namespace) -> int:
     from lab.report.console import Console as Report
     from lab.up import Wish, up
 
-    doctors.require()
+    doctors.require(options.provider)
     wish = Wish(
         scenario=options.scenario,
         name=options.name,

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from lab import doctor as doctors
 from lab import plan as plans
-from lab import platforms
+from lab import platforms, providers
 from lab import scenario as scenarios
-from lab.commands import Screen, print_json
+from lab.commands import Screen, aside, print_json
 from lab.errors import BadInput
 from lab.plan import PlannedCommand, Use
 
@@ -67,9 +67,10 @@ def show_(options: argparse.Namespace) -> int:
 
 def doctor_(options: argparse.Namespace) -> int:
     """`lab doctor`"""
+    providers.check(options.provider)
     if options.fix:
-        doctors.fix(print)
-    findings = doctors.examine()
+        doctors.fix(aside if options.json else print, options.provider)
+    findings = doctors.examine(options.provider)
     bad = [finding for finding in findings if finding.needed and not finding.ok]
     if options.json:
         print_json([asdict(finding) for finding in findings])
@@ -81,7 +82,14 @@ def doctor_(options: argparse.Namespace) -> int:
             print(f"      why it matters: {finding.why}")
             if finding.fix:
                 print(f"      how to get it:  {finding.fix}")
-    print("this machine can run labs" if not bad else f"{len(bad)} missing; try lab doctor --fix")
+    of_vagrant = [finding for finding in findings if finding.provider == doctors.VAGRANT]
+    if of_vagrant:
+        lacking = ", ".join(finding.name for finding in of_vagrant if not finding.ok)
+        print(f"provider vagrant: {f'lacks {lacking}' if lacking else 'works'}")
+    again = "lab doctor --fix"
+    if options.provider != providers.AUTO:
+        again += f" --provider {options.provider}"
+    print("this machine can run labs" if not bad else f"{len(bad)} missing; try {again}")
     return 3 if bad else 0
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lab import paths
+from lab import memory, paths
 from lab.matrix.cells import Cell
 from lab.providers import podman
 
@@ -80,10 +79,7 @@ def look(running: Iterable[Cell], most: int) -> Room:
 
 def free_memory() -> int:
     """MiB that new programs can have, less what this machine keeps for itself."""
-    text = Path("/proc/meminfo").read_text()
-    match = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.M)
-    assert match is not None
-    return int(match[1]) // 1024 - RESERVE
+    return memory.available() - RESERVE
 
 
 def with_known_durations(cells: Iterable[Cell]) -> list[Cell]:

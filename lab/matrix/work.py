@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from lab import paths
+from lab import paths, providers
 from lab.deadline import Deadline
 from lab.errors import LabError
 from lab.lab import everything
@@ -136,7 +136,9 @@ class Work:
         argv = [*self._lab, "down", cell.lab]
         if what == "up":
             self.began = time.monotonic()
-            up = ["up", cell.file, "--platform", cell.platform, "--name", cell.lab]
+            # What a cell needs is known of containers.
+            made_of = ["--provider", providers.DEFAULT]
+            up = ["up", cell.file, "--platform", cell.platform, "--name", cell.lab, *made_of]
             argv = [*_DIES_WITH_US, *self._lab, *up]
         self._process = subprocess.Popen(
             argv,

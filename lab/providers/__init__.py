@@ -108,6 +108,7 @@ class Provider(Protocol):
 
 
 DEFAULT = "podman"
+AUTO = "auto"  # in place of a provider's name: the one that suits, see lab.providers.choice
 # In the order in which they take a lab down: podman's takes the network, too, by which the
 # processes of virtual machines are found.
 _PROVIDERS = {
@@ -124,6 +125,14 @@ def names() -> list[str]:
 def every() -> list[Provider]:
     """One of each, in the order in which they take a lab down."""
     return [load(name) for name in _PROVIDERS]
+
+
+def check(name: str) -> None:
+    """Raise BadInput, with the valid choices, unless it is a provider's name or `auto`."""
+    if name not in (AUTO, *names()):
+        raise BadInput(
+            f"there is no provider {name!r}; choose one of: {AUTO}, {', '.join(names())}"
+        )
 
 
 def load(name: str) -> Provider:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import resource
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -26,7 +26,8 @@ from lab.fields import GuestPlace
 from lab.images import Images
 from lab.model import Machine
 from lab.paths import RUN
-from lab.providers import LOCK, WAIT, Order, cgroups, controllers, network, slim
+from lab.providers import LOCK, WAIT, Order, cgroups, controllers, network, podman_images, slim
+from lab.providers.podman_images import Copy
 
 FOLDER = RUN / "labs"
 INOTIFY_KEY = "fs.inotify.max_user_instances"
@@ -132,11 +133,37 @@ class Podman(network.Switch):
                 raise LabError(f"of lab {lab} this could not be removed: {', '.join(left)}")
         # Only tidying: whoever is at work with podman now has a lab, and tidies up after it.
         with suppress(Busy), lock.hold(LOCK, "the machinery"):
-            if not self.labs():
-                cgroups.leave()
-                network.remove_folder()
-                if FOLDER.exists():
-                    FOLDER.rmdir()
+            self._tidy()
+
+    def _tidy(self) -> None:
+        if not self.labs():
+            cgroups.leave()
+            network.remove_folder()
+            if FOLDER.exists():
+                FOLDER.rmdir()
+
+    def users(self) -> dict[str, set[str]]:
+        """Each set of images that machines are made of, and the labs that these belong to."""
+        found: dict[str, set[str]] = {}
+        for entry in _containers():
+            found.setdefault(podman_images.original(entry["Image"]), set()).add(
+                entry["Labels"]["lab"]
+            )
+        return found
+
+    def prune(
+        self, kept: Callable[[], Collection[str]], *, dry_run: bool
+    ) -> tuple[list[Copy], list[Copy]]:
+        """Remove podman's copies of all sets of images but the `kept`, which are asked for when no
+        machine is being made; all that there were, and those of them that could not be removed.
+        """
+        with lock.hold(LOCK, "the machinery", within=WAIT):
+            cgroups.enter()
+            try:
+                doomed = podman_images.orphans(_podman, kept())
+                return doomed, [] if dry_run else podman_images.remove(_podman, doomed)
+            finally:
+                self._tidy()
 
     def labs(self) -> set[str]:
         folders = {path.name for path in FOLDER.iterdir()} if FOLDER.exists() else set()

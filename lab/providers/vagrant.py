@@ -23,11 +23,12 @@ import libvirt
 
 from lab import boxes, command, kvm, lock
 from lab.deadline import Deadline, wait_for
-from lab.errors import Busy, CannotRun, CommandFailed, CommandTimeout, LabError
+from lab.errors import BadInput, Busy, CannotRun, CommandFailed, CommandTimeout, LabError
 from lab.fields import GuestPlace
 from lab.hypervisor import with_link
 from lab.model import Machine
 from lab.providers import LOCK, PREFIX, WAIT, Order, libvirtd, network
+from lab.providers.choice import only_containers
 from lab.providers.vagrant_program import Program
 from lab.vms import KERNEL_LINE
 
@@ -44,6 +45,8 @@ class Vagrant(network.Switch):
     name = "vagrant"
 
     def up(self, order: Order) -> None:
+        if reason := only_containers(order.machines, {}):
+            raise BadInput(f"provider vagrant: {reason}", hint="--provider podman")
         check_room(order.machines)
         with lock.hold(LOCK, "the machinery", within=WAIT, shared=True):
             network.create(order.lab, order.machines, virtual=True)

@@ -7,12 +7,13 @@ ended, is `lab.command`'s business.
 from __future__ import annotations
 
 import re
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from lab import command, paths
-from lab.errors import CannotRun, CommandFailed
+from lab.errors import CannotRun, CommandFailed, CommandTimeout
 from lab.providers import libvirtd
 
 with warnings.catch_warnings():
@@ -21,6 +22,7 @@ with warnings.catch_warnings():
 
 SUPPORTED = ((2, 2, 16), (2, 5))  # from, and not any more
 ASK = 120.0  # seconds for a question; Ruby alone takes two
+_QUIET = {"VAGRANT_CHECKPOINT_DISABLE": "1", "VAGRANT_NO_COLOR": "1"}
 
 
 class Program(vagrant.Vagrant):
@@ -42,9 +44,8 @@ class Program(vagrant.Vagrant):
             "VAGRANT_CWD": str(paths.ROOT),
             "VAGRANT_HOME": str(own),
             "VAGRANT_DOTFILE_PATH": str(own / "dot"),
-            "VAGRANT_CHECKPOINT_DISABLE": "1",
-            "VAGRANT_NO_COLOR": "1",
             "VAGRANT_DEFAULT_PROVIDER": "libvirt",
+            **_QUIET,
         }
 
     def bring_up(self, within: float) -> None:
@@ -68,6 +69,11 @@ class Program(vagrant.Vagrant):
         argv = libvirtd.inside(self._lab, words)
         try:
             done = command.run(argv, within=self._within, env=self.env, on_line=self._line)
+        except CommandTimeout as error:
+            raise CommandTimeout(
+                f"`{' '.join(words)}` did not end within {self._within:g} s; all that it said "
+                f"is in {self._log}"
+            ) from error
         except CommandFailed as error:
             # Without the backtrace of Ruby that some of its errors end with.
             said = [line for line in error.output.splitlines() if not line.startswith("\tfrom ")]
@@ -86,9 +92,23 @@ class Program(vagrant.Vagrant):
             self._say(f"vagrant: {found[1]}")
 
 
+def ask(*arguments: str) -> str:
+    """What vagrant says outside of any lab, with a home of its own as it has in one."""
+    with tempfile.TemporaryDirectory(prefix="lab-vagrant-") as home:
+        env = {"VAGRANT_HOME": home, "VAGRANT_CWD": home, **_QUIET}
+        return command.run(["vagrant", *arguments], within=ASK, env=env).stdout
+
+
+def plugins() -> dict[str, str]:
+    """The plugins that a lab's Vagrant has, each with its version."""
+    found = re.findall(r"^(\S+) \(([^,)]+)", ask("plugin", "list"), re.MULTILINE)
+    return dict(found)
+
+
 def check_version(said: str) -> None:
     """Raise CannotRun if `vagrant --version` names one that is not known to work."""
-    number = tuple(int(part) for part in said.split()[-1].split(".") if part.isdigit())
+    found = re.search(r"\d+(\.\d+)+", said)
+    number = tuple(int(part) for part in found[0].split(".")) if found else ()
     first, end = SUPPORTED
     if not first <= number < end:
         wanted = f"{'.'.join(map(str, first))} to below {'.'.join(map(str, end))}"

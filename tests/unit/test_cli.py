@@ -44,6 +44,9 @@ class NoMachines:
         assert lab
         return {}
 
+    def guests(self) -> str:
+        return "inside"
+
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"the provider's {name} was asked for")
 
@@ -66,7 +69,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LAB_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(paths, "RUN", tmp_path / "run")
-    monkeypatch.setattr(doctors, "require", lambda: None)
+    monkeypatch.setattr(doctors, "require", lambda *_: None)
     known = providers.load
 
     def load(name: str) -> Any:
@@ -131,7 +134,10 @@ def files(folder: Path) -> set[str]:
             ["up", WALK, "--platform", "beos-5"],
             "no platform 'beos-5'; choose one of: almalinux-9, ",
         ),
-        (["up", WALK, "--provider", "cloud"], "no provider 'cloud'; choose one of: podman"),
+        (
+            ["up", WALK, "--provider", "cloud"],
+            "no provider 'cloud'; choose one of: auto, podman, vagrant",
+        ),
         (["up", WALK, "--until", "9.9"], "no section '9.9'; sections: 4.1.1, 4.1.2,"),
         (["show", "walkthrough"], f"did you mean {WALK}?"),
         (["show", WALK, "--platform", "beos-5"], "choose one of: almalinux-9, centos-7, "),
@@ -269,6 +275,48 @@ def test_no_podman(monkeypatch: pytest.MonkeyPatch, needy: None, run: Run) -> No
     assert ended.status == 3
     assert "podman: machines are containers of podman" in ended.err
     assert "lab doctor --fix (or install: podman)" in ended.err
+
+
+@pytest.mark.parametrize("lacking", ["vagrant", "libvirtd"])
+def test_no_vagrant(
+    monkeypatch: pytest.MonkeyPatch, needy: None, run: Run, state: Path, lacking: str
+) -> None:
+    assert needy is None
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(
+        "shutil.which", lambda name: None if name in (lacking, "vagrant") else f"/usr/bin/{name}"
+    )
+    ended = run("up", WALK, "--provider", "vagrant")
+    assert ended.status == 3
+    assert ended.err.count("lab: ") == 1
+    assert f"{lacking}: " in ended.err
+    assert "lab doctor --fix --provider vagrant (or install: " in ended.err
+    assert not files(state)
+
+
+def test_the_provider_that_suits(run: Run, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is on record under its own name, the line says why, and a lab that is there keeps it."""
+    ups: list[str] = []
+
+    def end(lab: Lab, _tell: object) -> None:
+        ups.append(lab.record.provider)
+        raise Unreachable("this far")
+
+    monkeypatch.setattr(Lab, "up", end)
+    monkeypatch.setattr("lab.kvm.missing", lambda: "no KVM in a test")
+    ended = run("up", WALK)
+    assert "provider podman: no KVM in a test" in ended.out
+    assert json.loads((state / "labs" / WALK / "lab.json").read_text())["provider"] == "podman"
+    ended = run("up", WALK, "--provider", "auto")
+    assert "no KVM in a test" not in ended.out
+    assert ups == ["podman", "podman"]
+    ended = run("up", WALK, "--provider", "vagrant")
+    assert ended.status == 2
+    assert "is there already, with provider podman, not vagrant" in ended.err
+    ended = run("up", "scale", "--provider", "vagrant")
+    assert ended.status == 2
+    assert "provider vagrant: slim machines are containers" in ended.err
+    assert not (state / "labs" / "scale").exists()
 
 
 def test_no_provider_program_is_no_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -726,7 +774,7 @@ def test_a_reader_that_has_seen_enough(arguments: list[str]) -> None:
 
 
 def test_ctrl_c(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted() -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(doctors, "require", interrupted)

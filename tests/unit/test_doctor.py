@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import command, doctor, images, paths
+from lab import cli, command, doctor, doctor_vagrant, images, kvm, memory, paths
 from lab.errors import CannotRun, CommandFailed
-from lab.providers import cgroups
+from lab.finding import Finding
+from lab.providers import cgroups, choice, vagrant_program
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,7 +54,7 @@ def refusal(call: Callable[[], object]) -> CannotRun:
     return caught.value
 
 
-def by_name(name: str) -> doctor.Finding:
+def by_name(name: str) -> Finding:
     return next(finding for finding in doctor.examine() if finding.name == name)
 
 
@@ -192,3 +193,186 @@ def test_no_kvm_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_setup_installs_every_package_that_the_doctor_asks_for() -> None:
     words = set((ROOT / "setup.sh").read_text().replace('"', " ").split())
     assert {package for package, _ in doctor.PROGRAMS.values()} <= words
+
+
+# The provider vagrant
+
+
+@pytest.fixture
+def vagrant(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What its `vagrant` says: as one that is supported, with the plugin."""
+    says = {"--version": "Vagrant 2.3.4", "plugin list": "vagrant-libvirt (0.11.2, system)"}
+
+    def ask(*arguments: str) -> str:
+        if "vagrant" in machine.lacking:
+            raise AssertionError("vagrant was run")
+        return says[" ".join(arguments)] + "\n"
+
+    monkeypatch.setattr(vagrant_program, "ask", ask)
+    monkeypatch.setattr(images, "sources", lambda _: ["deb somewhere bookworm main"])
+    return says
+
+
+@pytest.mark.usefixtures("vagrant")
+def test_a_machine_with_vagrant(machine: Machine) -> None:
+    doctor.require("vagrant")
+    assert doctor_vagrant.without() == ""
+    found = {f.name: f for f in doctor.examine("vagrant") if f.provider}
+    assert set(found) >= {"vagrant", "libvirtd", "dnsmasq", "supported Vagrant"}
+    assert all(finding.ok and finding.needed for finding in found.values())
+    assert found["supported Vagrant"].seen == "Vagrant 2.3.4"
+    assert found["plugin vagrant-libvirt"].seen == "0.11.2"
+
+
+@pytest.mark.usefixtures("vagrant")
+@pytest.mark.parametrize("program", doctor_vagrant.PROGRAMS)
+def test_each_program_of_vagrant(machine: Machine, program: str) -> None:
+    machine.lacking = {program}
+    package, why = doctor_vagrant.PROGRAMS[program]
+    error = refusal(lambda: doctor.require("vagrant"))
+    assert f"\n  {program}: {why}" in error.message
+    assert error.hint.startswith("run: lab doctor --fix --provider vagrant (or install: ")
+    assert package in error.hint
+    assert program in doctor_vagrant.without()
+    # Who does without that provider does without it.
+    doctor.require("podman")
+    doctor.require("auto")
+    assert [f.needed for f in doctor.examine() if f.name == program] == [False]
+    assert [f for f in doctor.examine("podman") if f.name == program] == []
+
+
+@pytest.mark.usefixtures("vagrant")
+def test_without_vagrant_all_is_in_the_one_message(machine: Machine) -> None:
+    machine.lacking = {"vagrant", "libvirtd", "socat"}
+    error = refusal(lambda: doctor.require("vagrant"))
+    assert [line.partition(":")[0].strip() for line in error.message.splitlines()[1:]] == [
+        "socat",
+        "vagrant",
+        "libvirtd",
+        "plugin vagrant-libvirt",
+    ]
+    assert error.hint.endswith("install: libvirt-daemon-system socat vagrant vagrant-libvirt)")
+
+
+@pytest.mark.parametrize("said", ["Vagrant 2.2.15", "Vagrant 2.5.0", "Vagrant 3.0.0", ""])
+def test_a_vagrant_that_is_not_supported(
+    machine: Machine, vagrant: dict[str, str], said: str
+) -> None:
+    vagrant["--version"] = said
+    error = refusal(lambda: doctor.require("vagrant"))
+    assert f"{said or 'this vagrant'} is not supported; lab works with 2.2.16 to" in error.message
+    assert "--provider podman" in error.hint
+    assert doctor_vagrant.without() == "the provider vagrant lacks supported Vagrant"
+    said_lines: list[str] = []
+    doctor.fix(said_lines.append, "vagrant")
+    assert (said_lines, machine.ran) == (["no package is missing"], [])
+
+
+def test_fix_does_not_ask_apt_get_for_another_vagrant(
+    machine: Machine, vagrant: dict[str, str]
+) -> None:
+    vagrant["--version"] = "Vagrant 2.6.0"
+    machine.lacking = {"dnsmasq"}
+    doctor.fix(lambda _: None, "vagrant")
+    assert machine.ran[-1][4:] == ["dnsmasq-base"]
+
+
+def test_a_vagrant_without_the_plugin(machine: Machine, vagrant: dict[str, str]) -> None:
+    vagrant["plugin list"] = "vagrant-libvirtual (1.0, system)\nNo plugins installed."
+    error = refusal(lambda: doctor.require("vagrant"))
+    assert "plugin vagrant-libvirt: Vagrant knows of libvirt by it" in error.message
+    assert error.hint.endswith("(or install: vagrant-libvirt)")
+
+
+def test_a_vagrant_that_does_not_answer(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, vagrant: dict[str, str]
+) -> None:
+    def hangs(*_: str) -> str:
+        raise CommandFailed("vagrant did not end within 120 s")
+
+    monkeypatch.setattr(vagrant_program, "ask", hangs)
+    assert doctor_vagrant.without().count("lacks") == 1
+    assert "did not end" in refusal(lambda: doctor.require("vagrant")).message
+
+
+@pytest.mark.usefixtures("vagrant")
+def test_fix_installs_what_vagrant_lacks_only_where_it_is_named(machine: Machine) -> None:
+    machine.lacking = {"vagrant", "dnsmasq", "crun"}
+    doctor.fix(lambda _: None)
+    assert machine.ran[-1][4:] == ["crun"]
+    machine.lacking = {"vagrant", "dnsmasq", "crun"}
+    doctor.fix(lambda _: None, "vagrant")
+    assert machine.ran[-1][4:] == ["crun", "dnsmasq-base", "vagrant", "vagrant-libvirt"]
+
+
+@pytest.mark.usefixtures("vagrant")
+@pytest.mark.parametrize(
+    ("outside", "nested", "seen"),
+    [
+        ("no vmx here", "Y", "no vmx here"),
+        ("", "N", "kvm_amd was loaded without nested=1"),
+        ("", "0", "kvm_amd was loaded without nested=1"),
+        ("", None, "neither kvm_intel nor kvm_amd"),
+        ("", "1", ""),
+        ("", "Y", ""),
+    ],
+)
+def test_nested_virtualisation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, outside: str, nested: str | None, seen: str
+) -> None:
+    monkeypatch.setattr(kvm, "missing", lambda: outside)
+    monkeypatch.setattr(kvm, "MODULES", tmp_path)
+    if nested:
+        folder = tmp_path / "kvm_amd" / "parameters"
+        folder.mkdir(parents=True)
+        (folder / "nested").write_text(f"{nested}\n")
+    finding = by_name("nested virtualisation")
+    assert not finding.needed
+    assert finding.ok is not bool(seen)
+    assert seen in finding.seen
+
+
+@pytest.mark.usefixtures("vagrant")
+@pytest.mark.parametrize(
+    ("free", "ok", "room"), [(3455, False, 2), (3456, True, 3), (64, False, 0)]
+)
+def test_memory(monkeypatch: pytest.MonkeyPatch, free: int, ok: bool, room: int) -> None:
+    monkeypatch.setattr(memory, "available", lambda: free)
+    finding = by_name("memory")
+    assert (finding.ok, finding.needed) == (ok, False)
+    assert f"{free} MiB are free: room for {room} virtual machines" in finding.seen
+
+
+@pytest.mark.usefixtures("vagrant")
+def test_a_box_that_is_not_made_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "boxless", lambda one: "not yet" * (one.name == "debian-12"))
+    missing, made = by_name("box of debian-12"), by_name("box of debian-13")
+    assert (missing.ok, missing.needed, missing.seen) == (False, False, "not yet")
+    assert missing.fix == "lab images build debian-12 --box"
+    assert made.ok
+
+
+@pytest.mark.usefixtures("vagrant")
+def test_what_the_command_says_of_the_provider(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cgroups, "mixed", lambda: False)
+
+    def said(*options: str) -> tuple[int, list[str]]:
+        status = cli.main(["doctor", *options])
+        return status, capsys.readouterr().out.splitlines()[-2:]
+
+    good = "this machine can run labs"
+    assert said() == (0, ["provider vagrant: works", good])
+    machine.lacking = {"libvirtd", "dnsmasq"}
+    lacks = "provider vagrant: lacks libvirtd, dnsmasq"
+    assert said() == (0, [lacks, good])
+    assert said("--provider", "vagrant") == (
+        3,
+        [lacks, "2 missing; try lab doctor --fix --provider vagrant"],
+    )
+    status, lines = said("--provider", "podman")
+    assert (status, lines[-1]) == (0, good)
+    assert not lines[0].startswith("provider")
+    assert cli.main(["doctor", "--provider", "cloud"]) == 2
+    assert "choose one of: auto, podman, vagrant" in capsys.readouterr().err

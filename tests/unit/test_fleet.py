@@ -18,7 +18,7 @@ from lab.model import Scenario
 from lab.plan import plan
 from lab.platforms import load as load_platform
 from lab.providers import podman, slim
-from lab.up import Wish, _lab
+from lab.up import Wish, _there
 
 FILE = paths.SCENARIOS / "scale.yaml"
 TEXT = """\
@@ -166,9 +166,9 @@ def test_a_lab_remembers_how_many_it_has(lab: Lab) -> None:
 
 def test_another_number_is_another_lab(lab: Lab) -> None:
     with pytest.raises(BadInput, match="is there already, with 9 remotes, not 10"):
-        _lab("big", FILE, Wish("scale", "big", remotes=10))
+        _there("big", FILE, Wish("scale", "big", remotes=10))
     for same in (9, None):
-        assert _lab("big", FILE, Wish("scale", "big", remotes=same)).record.remotes == 9
+        assert _there("big", FILE, Wish("scale", "big", remotes=same)).record.remotes == 9
 
 
 def test_older_labs_have_no_number(lab: Lab) -> None:

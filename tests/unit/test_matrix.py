@@ -421,7 +421,7 @@ def test_all_pass(fake: Path) -> None:
     assert status == 0
     assert {one.verdict for one in found.values()} == {"passed"}
     assert [found["a"].passed, found["a"].section, found["a"].problem] == [1, "", ""]
-    up = ["up", "a", "--platform", "debian-12", "--name", "m-a-debian-12"]
+    up = ["up", "a", "--platform", "debian-12", "--name", "m-a-debian-12", "--provider", "podman"]
     assert up in calls(fake)
     assert ["down", "m-a-debian-12"] in calls(fake)
     assert everything() == []
@@ -828,7 +828,7 @@ def test_on_the_command_line(
     fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Scenario files, a shard, JSON alone on standard output, and summary.json."""
-    monkeypatch.setattr(doctors, "require", lambda: None)
+    monkeypatch.setattr(doctors, "require", lambda *_: None)
     monkeypatch.setattr(work.Work.__init__, "__kwdefaults__", {"keep": False, "lab": FAKE})
     monkeypatch.setattr(runs.run, "__kwdefaults__", {"jobs": 0, "keep": False, "lab": FAKE})
     files = []
@@ -857,7 +857,7 @@ def test_a_shard_of_nothing(
     fake: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """More runners than cells: the last have nothing to do, and that is no failure."""
-    monkeypatch.setattr(doctors, "require", lambda: None)
+    monkeypatch.setattr(doctors, "require", lambda *_: None)
     walk = ["guest-walkthrough", "--platform", "debian-12"]
     assert cli.main(["matrix", *walk, "--shard", "2/2", "--output", str(fake / "o")]) == 0
     assert "no cell" in capsys.readouterr().out

@@ -1,0 +1,111 @@
+"""`lab images`: what machines are made of, before there are any and after."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from lab import boxes, images, platforms
+from lab import doctor as doctors
+from lab.commands import Screen, aside, columns, print_json
+from lab.errors import BadInput
+
+if TYPE_CHECKING:
+    from lab.cache import Stored
+
+
+def build_(options: argparse.Namespace) -> int:
+    """`lab images build`"""
+    names = dict.fromkeys(options.platform or platforms.built_here())
+    wanted = [platforms.load(name) for name in names]  # a wrong name before anything is built
+    if options.box:
+        doctors.require_box()
+    else:
+        doctors.require()
+    for platform in wanted:
+        began = time.monotonic()
+        there = images.built(platform) is not None
+        made = images.ensure(platform, print)
+        took = "there already" if there else f"built in {time.monotonic() - began:.0f} s"
+        print(f"{platform.name}: {took}, {made.folder}")
+        if options.box:
+            there = boxes.made(made)
+            with images.in_use():
+                box = boxes.ensure(made)
+            print(f"box {boxes.name(made)}: {'there already' if there else 'made'}, {box}")
+    return 0
+
+
+def list_(options: argparse.Namespace) -> int:
+    """`lab images list`"""
+    from lab import cache
+
+    doctors.require()
+    there = cache.stored()
+    if options.json:
+        return print_json([_plain(one) for one in there])
+    table = columns("platform", "key", "size", "built", "recipe", "box", "used by")
+    for one in there:
+        table.add_row(
+            one.platform,
+            one.key,
+            _mib(one.size),
+            f"{datetime.fromtimestamp(one.built):%m-%d %H:%M}",
+            Text("current", "green") if one.current else "older",
+            "yes" if one.box else "no",
+            ", ".join([*one.labs, *(f"perhaps {lab}" for lab in one.perhaps)]) or "no lab",
+        )
+    screen = Screen(highlight=False)
+    screen.print(table if there else "no images; lab images build, or the first lab up, makes some")
+    return 0
+
+
+def prune_(options: argparse.Namespace) -> int:
+    """`lab images prune`"""
+    from lab import cache
+
+    doctors.require()
+    fates = cache.prune(everything=options.all, dry_run=options.dry_run)
+    for fate in fates:
+        done = "would go" if options.dry_run else "removed"
+        print(f"{f'kept, {fate.kept}' if fate.kept else done}: {fate.what} ({_mib(fate.size)})")
+    freed = sum(fate.size for fate in fates if not fate.kept)
+    print(f"{freed} bytes {'would be freed' if options.dry_run else 'freed'} ({_mib(freed)})")
+    return 0
+
+
+def export_(options: argparse.Namespace) -> int:
+    """`lab images export`"""
+    platform = platforms.load(options.platform)
+    file = Path(options.file)
+    if file.is_dir() or not file.parent.is_dir():
+        raise BadInput(
+            f"{file} cannot be written: {'it' if file.is_dir() else file.parent} is "
+            f"{'a' if file.is_dir() else 'no'} folder",
+            hint=f"lab images export {platform.name} {platform.name}.box",
+        )
+    doctors.require_box()
+    with images.in_use():
+        made = images.ensure(platform, aside)
+        aside(f"packing the box into {file}")
+        boxes.pack(made, file)
+    with file.open("rb") as content:
+        print(f"sha256 {hashlib.file_digest(content, 'sha256').hexdigest()}  {file}")
+    print(f"vagrant box add --name {boxes.name(made)} {file}")
+    return 0
+
+
+def _plain(one: Stored) -> dict[str, Any]:
+    built = datetime.fromtimestamp(one.built, UTC).isoformat(timespec="seconds")
+    return asdict(one) | {"folder": str(one.folder), "built": built}
+
+
+def _mib(size: int) -> str:
+    return f"{size / 1024**2:.0f} MiB"

@@ -1,0 +1,83 @@
+"""Which provider a new lab gets: the one that was asked for, or the one that suits.
+
+Virtual machines are the full fidelity, and take long where they are emulated or their box is yet
+to be made; containers always do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from lab import boxes, doctor, doctor_vagrant, images, kvm, platforms
+from lab.errors import BadInput
+from lab.fleet import named
+from lab.model import Guest, Machine, Scenario
+from lab.platform import Platform
+from lab.providers import AUTO, check
+
+Reason = Callable[[], str]  # looks, and says what is against virtual machines; '' if nothing is
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A provider, and why that one; `why` is empty where it was asked for."""
+
+    provider: str
+    why: str = ""
+
+
+def choice(wish: str, scenario: Scenario, platform: Platform) -> Choice:
+    """What a new lab's machines are made of. BadInput for a wish that cannot be, or where none is
+    left; CannotRun where the only one that is left lacks something here.
+    """
+    check(wish or AUTO)
+    reason = only_containers(scenario.nodes, scenario.guests)
+    if platform.box:
+        starts = f"{platform.name} starts from the {platform.box.text}"
+        needs = f"{starts}: it needs the provider vagrant"
+        if wish == "podman":
+            raise BadInput(
+                f"{needs}, and podman has no machines of boxes", hint="--provider vagrant"
+            )
+        if reason:
+            raise BadInput(f"{needs}, but {reason}", hint=f"--platform {platforms.DEFAULT}")
+        if wish != "vagrant":
+            doctor.require("vagrant")
+            return Choice("vagrant", starts)
+    if wish in ("", AUTO):
+        return chosen(scenario, kvm.missing, doctor_vagrant.without, lambda: boxless(platform))
+    if wish == "vagrant" and reason:
+        raise BadInput(f"provider vagrant: {reason}", hint="--provider podman")
+    return Choice(wish)
+
+
+def chosen(scenario: Scenario, *reasons: Reason) -> Choice:
+    """The provider where none was asked for. Later reasons may take long to find: each is asked
+    for only if those before it had nothing to say.
+    """
+    reason = only_containers(scenario.nodes, scenario.guests)
+    for look in reasons:
+        reason = reason or look()
+    if reason:
+        return Choice("podman", reason)
+    return Choice("vagrant", "KVM works, Vagrant is there, and so is the box")
+
+
+def only_containers(machines: Mapping[str, Machine], guests: Mapping[str, Guest]) -> str:
+    """Why these can be containers only; '' if they can be virtual machines."""
+    if slim := [name for name, machine in machines.items() if machine.slim]:
+        return f"slim machines are containers, here {named(slim)}"
+    if inner := [name for name, guest in guests.items() if guest.kind == "container"]:
+        return (
+            f"guests that are containers need images that only podman brings, here {named(inner)}"
+        )
+    return ""
+
+
+def boxless(platform: Platform) -> str:
+    """Why there is no box of the platform; '' if there is."""
+    built = images.built(platform)
+    if built and boxes.made(built):
+        return ""
+    return f"{platform.name} has no {'box' if built else 'images'} yet"

@@ -1,0 +1,157 @@
+"""Which provider a new lab gets, in every case; and that no case is looked at without need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lab import boxes, doctor, images, kvm, platforms, scenario
+from lab.errors import BadInput
+from lab.model import Scenario
+from lab.providers import Order, choice
+from lab.providers.choice import Choice
+
+CONTAINERS = ("scale", "container-guests", "configuration-explained")  # not on virtual machines
+WALK = scenario.load(scenario.find("guest-walkthrough"))
+
+
+def reason(text: str, asked: list[str] | None = None) -> Callable[[], str]:
+    def look() -> str:
+        if asked is not None:
+            asked.append(text)
+        return text
+
+    return look
+
+
+def of(name: str) -> Scenario:
+    return scenario.load(scenario.find(name))
+
+
+def test_where_nothing_is_against_them_machines_are_virtual() -> None:
+    assert choice.chosen(WALK, reason(""), reason(""), reason("")).provider == "vagrant"
+
+
+@pytest.mark.parametrize(
+    ("kvm", "vagrant", "box", "why"),
+    [
+        ("no KVM", "", "", "no KVM"),
+        ("", "no Vagrant", "", "no Vagrant"),
+        ("", "", "no box", "no box"),
+        ("no KVM", "no Vagrant", "no box", "no KVM"),
+        ("", "no Vagrant", "no box", "no Vagrant"),
+    ],
+)
+def test_the_first_reason_against_them_decides(kvm: str, vagrant: str, box: str, why: str) -> None:
+    found = choice.chosen(WALK, reason(kvm), reason(vagrant), reason(box))
+    assert found == Choice("podman", why)
+
+
+def test_what_takes_long_is_not_looked_at_once_it_is_decided() -> None:
+    asked: list[str] = []
+    choice.chosen(WALK, reason("", asked), reason("no Vagrant", asked), reason("no box", asked))
+    assert asked == ["", "no Vagrant"]
+    asked.clear()
+    choice.chosen(of("scale"), reason("no KVM", asked))
+    assert asked == []
+
+
+@pytest.mark.parametrize("name", scenario.names())
+def test_scenarios_that_need_containers(name: str) -> None:
+    found = choice.chosen(of(name), reason(""))
+    assert found.provider == ("podman" if name in CONTAINERS else "vagrant")
+    assert (found.why.startswith(("slim machines", "guests that are containers"))) is (
+        name in CONTAINERS
+    )
+
+
+def test_the_reason_names_the_machines() -> None:
+    assert choice.chosen(of("scale"), reason("")).why.endswith("here remote1 … remote16")
+
+
+# A wish
+
+
+@pytest.fixture
+def platform(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path))
+    monkeypatch.setattr(kvm, "missing", lambda: "no KVM here")
+    return platforms.DEFAULT
+
+
+@pytest.mark.parametrize("wish", ["", "auto"])
+def test_no_wish(platform: str, wish: str) -> None:
+    found = choice.choice(wish, WALK, platforms.load(platform))
+    assert found == Choice("podman", "no KVM here")
+
+
+@pytest.mark.parametrize("wish", ["podman", "vagrant"])
+def test_a_wish_is_granted_without_a_word(platform: str, wish: str) -> None:
+    assert choice.choice(wish, WALK, platforms.load(platform)) == Choice(wish, "")
+
+
+def test_a_wish_for_what_there_is_not(platform: str) -> None:
+    with pytest.raises(BadInput, match="choose one of: auto, podman, vagrant"):
+        choice.choice("cloud", WALK, platforms.load(platform))
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_a_wish_that_cannot_be(platform: str, name: str) -> None:
+    with pytest.raises(BadInput, match=r"provider vagrant: .* containers") as caught:
+        choice.choice("vagrant", of(name), platforms.load(platform))
+    assert caught.value.hint == "--provider podman"
+    assert choice.choice("podman", of(name), platforms.load(platform)) == Choice("podman")
+
+
+@pytest.mark.parametrize("wish", ["", "auto"])
+def test_a_platform_with_a_box_takes_virtual_machines_where_they_can_be(
+    platform: str, monkeypatch: pytest.MonkeyPatch, wish: str
+) -> None:
+    required: list[str] = []
+    monkeypatch.setattr(doctor, "require", required.append)
+    found = choice.choice(wish, WALK, platforms.load("centos-7"))
+    assert found == Choice("vagrant", "centos-7 starts from the box centos/7 1708.01")
+    assert required == ["vagrant"]
+    assert choice.choice("vagrant", WALK, platforms.load("centos-7")) == Choice("vagrant")
+    with pytest.raises(BadInput, match="podman has no machines of boxes"):
+        choice.choice("podman", WALK, platforms.load("centos-7"))
+
+
+@pytest.mark.parametrize("wish", ["", "auto", "podman", "vagrant"])
+def test_where_no_provider_is_left(platform: str, wish: str) -> None:
+    with pytest.raises(BadInput, match="centos-7 starts from the box"):
+        choice.choice(wish, of("scale"), platforms.load("centos-7"))
+
+
+def test_the_provider_itself_refuses_slim_machines_before_it_makes_anything(
+    tmp_path: Path,
+) -> None:
+    from lab.providers.vagrant import Vagrant
+
+    machines = of("scale").nodes
+    order = Order("nemo", machines, {}, images.Images("p", "k", tmp_path), tmp_path, {})
+    with pytest.raises(BadInput, match="provider vagrant: slim machines are containers"):
+        Vagrant().up(order)
+    assert list(tmp_path.iterdir()) == []
+
+
+# A box
+
+
+def test_a_box_is_at_hand_only_when_it_is_whole_and_of_this_recipe(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path))
+    platform = platforms.load(platforms.DEFAULT)
+    assert choice.boxless(platform) == f"{platform.name} has no images yet"
+    folder = tmp_path / f"{platform.name}-{images.key(platform)}"
+    folder.mkdir()
+    (folder / "versions").touch()
+    made = images.built(platform)
+    assert made
+    (folder / "box.new").mkdir()  # half of one
+    assert choice.boxless(platform) == f"{platform.name} has no box yet"
+    boxes.folder(made).mkdir(parents=True)
+    assert choice.boxless(platform) == ""

@@ -1,0 +1,184 @@
+"""What the provider vagrant tells Vagrant and libvirt, and what it reads from a console."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lab import kvm, paths
+from lab.errors import CannotRun
+from lab.images import Images
+from lab.model import Machine
+from lab.providers import Order, libvirtd, network, vagrant
+
+NODES = {
+    "node1": Machine(address="192.168.122.101", memory=1024),
+    "node2": Machine(address="192.168.122.102", memory=2048, cpus=4),
+    "host": Machine(address="192.168.122.100", hypervisor=True),
+}
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(paths, "RUN", tmp_path / "run")
+    monkeypatch.setattr(kvm, "missing", lambda: "no KVM in a test")
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> Order:
+    images = Images("debian-12", "0123456789ab", tmp_path)
+    return Order("nemo", NODES, {}, images, tmp_path / "key", {})
+
+
+# The nodes file
+
+
+def test_a_node_of_the_nodes_file(order: Order) -> None:
+    first, second, _ = vagrant.nodes_file(order)["nodes"]
+    assert (first["name"], first["memory"], first["cpus"]) == ("node1", 1024, 2)
+    assert (second["memory"], second["cpus"]) == (2048, 4)
+    assert first["bridge"] == network.bridge(1)
+    assert second["bridge"] == network.bridge(2)
+    assert first["console"] == str(libvirtd.folder("nemo") / "log/qemu/node1-console.log")
+
+
+def test_every_card_has_an_address_of_its_own(order: Order) -> None:
+    nodes = vagrant.nodes_file(order)["nodes"]
+    macs = [node[kind] for node in nodes for kind in ("mac", "management_mac")]
+    assert len(set(macs)) == 2 * len(NODES)
+    assert all(re.fullmatch(r"52:54:00(:[0-9a-f]{2}){3}", mac) for mac in macs)
+
+
+@pytest.mark.parametrize(
+    ("missing", "expected"),
+    [("no KVM", ("qemu", "maximum", False)), ("", ("kvm", "host-passthrough", True))],
+)
+def test_with_kvm_and_without(
+    order: Order,
+    monkeypatch: pytest.MonkeyPatch,
+    missing: str,
+    expected: tuple[str, str, bool],
+) -> None:
+    monkeypatch.setattr(kvm, "missing", lambda: missing)
+    found = vagrant.nodes_file(order)
+    assert (found["driver"], found["cpu_mode"], found["nested"]) == expected
+
+
+def test_the_vagrantfile_reads_what_the_nodes_file_has(order: Order) -> None:
+    """All of it and nothing else: a key that is not there is nil in Ruby, and no error."""
+    text = (paths.ROOT / "Vagrantfile").read_text()
+    found = vagrant.nodes_file(order)
+    assert set(re.findall(r'\blab\["(\w+)"\]', text)) == set(found)
+    assert set(re.findall(r'\bnode\["(\w+)"\]', text)) == set(found["nodes"][0])
+
+
+# libvirt's XML
+
+
+def test_the_management_network(order: Order) -> None:
+    top = ET.fromstring(vagrant.network_xml(NODES))
+    assert top.findtext("name") == "management"
+    assert top.find("forward") is None  # it leads nowhere
+    assert [host.attrib for host in top.iter("host")] == [
+        {"mac": node["management_mac"], "ip": f"192.168.121.{last}"}
+        for node, last in zip(vagrant.nodes_file(order)["nodes"], (101, 102, 100), strict=True)
+    ]
+    assert vagrant.nodes_file(order)["management"] == "192.168.121.0/24"
+
+
+def test_the_pool() -> None:
+    top = ET.fromstring(vagrant.pool_xml(Path("/some/pool")))
+    assert (top.get("type"), top.findtext("name")) == ("dir", vagrant.POOL)
+    assert top.findtext("target/path") == "/some/pool"
+    assert f'storage_pool_name = "{vagrant.POOL}"' in (paths.ROOT / "Vagrantfile").read_text()
+
+
+# Room
+
+
+@pytest.mark.parametrize(("free", "enough"), [(4480, True), (4479, False)])
+def test_room(monkeypatch: pytest.MonkeyPatch, free: int, enough: bool) -> None:
+    """Of the machines' own memory and of QEMU's, which comes on top for each."""
+    text = f"MemTotal: 99999999 kB\nMemAvailable:    {free * 1024} kB\nSwapFree: 9999999 kB\n"
+    monkeypatch.setattr(vagrant, "Path", lambda _: SimpleNamespace(read_text=lambda: text))
+    if enough:
+        vagrant.check_room(NODES)
+        return
+    with pytest.raises(CannotRun, match="need 4480 MiB of memory, and 4479 MiB are free") as caught:
+        vagrant.check_room(NODES)
+    assert "--provider podman" in caught.value.hint
+
+
+# The identity of a boot
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with power, QEMU's process 77; its console's log."""
+    running = {"node1": True}
+    monkeypatch.setattr(vagrant.Vagrant, "running", lambda _self, _lab: running)
+    pid = libvirtd.runtime("nemo") / "libvirt/qemu/node1.pid"
+    pid.parent.mkdir(parents=True)
+    pid.write_text("77\n")
+    log = libvirtd.folder("nemo") / "log/qemu/node1-console.log"
+    log.parent.mkdir(parents=True)
+    log.touch()
+    return log
+
+
+def boot() -> str:
+    return vagrant.Vagrant().boot("nemo", "node1")
+
+
+def test_a_boot_is_another_one_when_the_initrd_says_so(machine: Path) -> None:
+    seen = [boot()]
+    assert seen == ["77 starting"]
+    for number in (1, 2):
+        with machine.open("a") as console:
+            console.write(f"[    0.0] Linux\r\nlab boot {number}{number}-id\r\n[    9.9] login:")
+        seen.append(boot())
+    assert seen == ["77 starting", "77 11-id", "77 22-id"]
+
+
+def test_a_boot_is_another_one_when_qemu_is(machine: Path) -> None:
+    machine.write_text("lab boot 11-id\n")
+    before = boot()
+    (libvirtd.runtime("nemo") / "libvirt/qemu/node1.pid").write_text("78\n")
+    assert boot() not in ("", before)
+
+
+@pytest.mark.parametrize("line", ["not lab boot 11\n", "lab boots 11\n", " lab boot 11\n"])
+def test_other_lines_of_a_console_are_no_boot(machine: Path, line: str) -> None:
+    machine.write_text(f"lab boot first\n{line}")
+    assert boot() == "77 first"
+
+
+def test_what_is_no_utf8_on_a_console_does_no_harm(machine: Path) -> None:
+    machine.write_bytes(b"\xff\xfe\nlab boot 11\n")
+    assert boot() == "77 11"
+
+
+def test_without_power_there_is_no_boot(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.write_text("lab boot 11-id\n")
+    monkeypatch.setattr(vagrant.Vagrant, "running", lambda _self, _lab: {"node1": False})
+    assert boot() == ""
+
+
+# A machine's own network
+
+
+def test_a_machines_address_is_on_the_card_that_the_book_means() -> None:
+    plain = vagrant.identity(NODES["node1"])
+    assert "Address=192.168.122.101/24" in plain["etc/systemd/network/eth0.network"]
+    assert not any("br0" in name for name in plain)
+    host = vagrant.identity(NODES["host"])
+    assert "Address=192.168.122.100/24" in host["etc/systemd/network/br0.network"]
+    assert "\nAddress=" not in host["etc/systemd/network/eth0.network"]
+    assert "Bridge=br0" in host["etc/systemd/network/eth0.network"]
+    for files in (plain, host):
+        assert "DHCP=ipv4" in files["etc/systemd/network/management.network"]
