@@ -36,7 +36,7 @@ USUAL = 60.0  # seconds that a test without the mark `takes` is taken to take
 EMULATED = {
     "test_quick_example",
     "test_sabotage",
-    "test_vagrant",
+    "test_virtual_machines",
     "test_vm_nodes",
     "test_walkthrough",
 }

@@ -79,7 +79,7 @@ class FakeLab(Lab):
         def run(line: str, **_: Any) -> None:
             self.log.append(f"{node}: {line.partition('=')[0]}")
 
-        return SimpleNamespace(run=run)
+        return SimpleNamespace(run=run, drop=lambda: None)
 
 
 @pytest.fixture
