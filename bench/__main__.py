@@ -27,6 +27,7 @@ BENCHMARKS = {
     "boot": "a guest's boot",
     "recovery": "from each fault of 5.6 to the recovery, beside what the cluster must wait anyway",
     "scale": "what many remote nodes cost; numbers beside it say how many: scale 4 16 64",
+    "vms": "virtual machines by lab, beside plain vagrant up; a snapshot beside a fresh lab",
     "walkthrough": "the guest walk-through, beside a shell script that does the same",
     "matrix": "scenarios side by side, beside the same ones one after the other",
 }

@@ -13,6 +13,7 @@ from lab import images, plan, platforms, providers, scenario
 from lab.auditor import Auditor
 from lab.errors import LabError
 from lab.events import Event, Listener, StepEnded, StepStarted
+from lab.images import Images
 from lab.lab import Lab, down, held
 from lab.plan import PlannedStep
 from lab.report.junit import JUnit
@@ -25,20 +26,30 @@ HOST, GUEST = "example-host", "guest1"
 
 
 @contextmanager
-def fresh(what: str, file: Path | None = None, remotes: int | None = None) -> Iterator[Lab]:
+def fresh(
+    what: str,
+    file: Path | None = None,
+    remotes: int | None = None,
+    provider: str = providers.DEFAULT,
+) -> Iterator[Lab]:
     """A lab that so far is on disk only; by default of the guest walk-through."""
     name = f"bench-{what}"
     images.ensure(platforms.load(platforms.DEFAULT), progress)  # no part of what is measured
     with held(name):
         down(name)
         file = file or scenario.find(GUESTS)
-        lab = Lab.create(name, file, platforms.DEFAULT, providers.DEFAULT, remotes)
+        lab = Lab.create(name, file, platforms.DEFAULT, provider, remotes)
         try:
             yield lab
         finally:
             with unhurried():
                 lab.close()
                 down(name)
+
+
+def built(lab: Lab) -> Images:
+    """The images that its machines are made of."""
+    return images.ensure(lab.platform, progress)
 
 
 @contextmanager
