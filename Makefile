@@ -18,8 +18,12 @@ up: setup  ## bring up SCENARIO (guest-walkthrough unless said otherwise)
 setup:  ## install the system packages and make .venv
 	@./setup.sh
 
+.PHONY: setup-vagrant
+setup-vagrant:  ## setup, and what virtual machines need: Vagrant, libvirt, QEMU
+	@./setup.sh vagrant
+
 .PHONY: test
-test: setup  ## all of the below, one after the other, each with the time it took
+test: setup-vagrant  ## all of the below, one after the other, each with the time it took
 	@for stage in $(STAGES); do \
 	    echo "== $$stage"; start=$$(date +%s); \
 	    $(MAKE) --no-print-directory run-$$stage || { echo "== $$stage failed" >&2; exit 1; }; \
@@ -36,7 +40,10 @@ types: setup run-types  ## types (mypy, strict)
 unit: setup run-unit  ## tests that need neither root nor a cluster
 
 .PHONY: real
-real: setup run-real  ## tests on real clusters; as root
+real: setup-vagrant run-real  ## tests on real clusters; as root
+
+.PHONY: test-vagrant
+test-vagrant: setup-vagrant run-vagrant  ## chapters on virtual machines: an hour without KVM
 
 .PHONY: nightly
 nightly: setup run-nightly  ## tests that take too long for every change; then every scenario
@@ -46,7 +53,7 @@ nightly: setup run-nightly  ## tests that take too long for every change; then e
 bench: setup  ## how long things take
 	$(BIN)/python -m bench
 
-.PHONY: run-lint run-types run-unit run-real run-nightly
+.PHONY: run-lint run-types run-unit run-real run-nightly run-vagrant
 run-lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -56,6 +63,9 @@ run-types:
 
 run-unit:
 	$(BIN)/pytest
+
+run-vagrant:  # one after the other: their machines take all that there is
+	$(BIN)/pytest -m vagrant --durations 0 --durations-min 5 tests/real
 
 run-real run-nightly:
 	$(BIN)/pytest -m $(@:run-%=%) -n $(WORKERS) --dist loadscope --no-loadscope-reorder --durations 0 \

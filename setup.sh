@@ -1,16 +1,26 @@
 #!/bin/sh
 # Make this checkout ready: the system packages that lab needs, and its Python in .venv.
 #
+# With the word `vagrant` it also installs what virtual machines need: Vagrant, libvirt, QEMU.
 # Run it as often as you like. What is there already is left alone and takes no network; what
 # failed half-way is done again, since a step counts only by what it left behind when whole.
 #
-# Exit status: 0 ready, 3 this machine does not allow it.
+# Exit status: 0 ready, 2 another word than that, 3 this machine does not allow it.
 set -eu
 cd "$(dirname "$0")"
 
 # libvirt-dev, pkg-config, gcc and libc6-dev: libvirt-python is compiled against them.
 packages="podman crun mmdebstrap apt-utils e2fsprogs openssh-client socat iproute2 util-linux
     mount libvirt-dev pkg-config gcc libc6-dev"
+case ${1:-} in
+    '') ;;
+    vagrant) packages="$packages vagrant vagrant-libvirt libvirt-daemon-system dnsmasq-base
+        qemu-system-x86 qemu-utils" ;;
+    *)
+        printf 'setup: %s: unknown; valid: nothing, or vagrant\n' "$1" >&2
+        exit 2
+        ;;
+esac
 venv=.venv
 stamp=$venv/.ready
 

@@ -67,7 +67,7 @@ def lab(
     end = time.monotonic() + within
     while True:
         done = subprocess.run(
-            [*prefix, *command, *arguments],
+            [*prefix, *command, *_words(arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -78,6 +78,12 @@ def lab(
         if not _full(done.stdout):
             return Done(done.returncode, done.stdout)
         await_room(arguments, end - time.monotonic())
+
+
+def _words(arguments: Sequence[str]) -> list[str]:
+    """The same machines everywhere: containers, unless a test says otherwise."""
+    own = arguments[:1] == ("up",) and "--provider" not in arguments
+    return [*arguments, *(["--provider", "podman"] if own else [])]
 
 
 def _full(output: str) -> bool:
@@ -110,7 +116,7 @@ class Started:
     def _start(self) -> None:
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [*LAB, *self.arguments],
+            [*LAB, *_words(self.arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
