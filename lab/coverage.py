@@ -99,11 +99,13 @@ class Row:
 class Plans:
     """The plans of every scenario, for some platforms.
 
-    `steps`: scenario -> platform -> its plan. `problems`: what could not be planned, and why.
+    `steps`: scenario -> platform -> its plan. `beside`: the same with guests beside their host.
+    `problems`: what could not be planned, and why.
     """
 
     platforms: tuple[Platform, ...]
     steps: Mapping[str, Mapping[str, list[PlannedStep]]]
+    beside: Mapping[str, Mapping[str, list[PlannedStep]]]
     problems: tuple[str, ...] = ()
 
 
@@ -113,16 +115,19 @@ def planned(platforms: Collection[str]) -> Plans:
     """
     wanted = tuple(known.load(name) for name in platforms or known.built_here())
     steps: dict[str, dict[str, list[PlannedStep]]] = {}
+    beside: dict[str, dict[str, list[PlannedStep]]] = {}
     problems = []
     for name in scenarios.names():
         scenario = scenarios.load(scenarios.find(name))
-        steps[name] = {}
+        steps[name], beside[name] = {}, {}
         for platform in wanted:
             try:
                 steps[name][platform.name] = plans.plan(scenario, platform)
+                other = platform.model_copy(update={"guests": "beside"})
+                beside[name][platform.name] = plans.plan(scenario, other)
             except BadInput as error:
                 problems.append(f"{name} has no plan for {platform.name}: {error.message}")
-    return Plans(wanted, steps, tuple(problems))
+    return Plans(wanted, steps, beside, tuple(problems))
 
 
 def coverage(book: Book, found: Plans, ran: Iterable[Ran]) -> list[Row]:
@@ -135,7 +140,7 @@ def coverage(book: Book, found: Plans, ran: Iterable[Ran]) -> list[Row]:
     covers: dict[str, dict[str, dict[str, Cover]]] = {}
     titles: dict[str, str] = {}
     for platform in found.platforms:
-        for scenario, step in own(found, platform.name):
+        for scenario, step in own(found.steps, platform.name):
             cover = Cover(step, tuple(last.get((step.section, scenario, platform.name), ())))
             covers.setdefault(step.section, {}).setdefault(scenario, {})[platform.name] = cover
             titles.setdefault(step.section, step.title)
@@ -153,7 +158,8 @@ def keys(found: Plans) -> set[str]:
     return {
         plans.key(step, platform)
         for platform in found.platforms
-        for _, step in own(found, platform.name)
+        for steps in (found.steps, found.beside)
+        for _, step in own(steps, platform.name)
     }
 
 
@@ -171,9 +177,11 @@ def latest(ran: Iterable[Ran], today: Collection[str]) -> list[Ran]:
     return [found[place] for place in sorted(found)]
 
 
-def own(found: Plans, platform: str) -> Iterator[tuple[str, PlannedStep]]:
+def own(
+    steps: Mapping[str, Mapping[str, list[PlannedStep]]], platform: str
+) -> Iterator[tuple[str, PlannedStep]]:
     """Each scenario's own sections on a platform."""
-    for scenario, by_platform in found.steps.items():
+    for scenario, by_platform in steps.items():
         for step in by_platform.get(platform, []):
             if not step.origin:
                 yield scenario, step

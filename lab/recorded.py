@@ -44,7 +44,7 @@ def merged(there: Iterable[Ran], new: Iterable[Ran], found: Plans) -> list[Ran]:
     known = {
         (step.section, scenario, platform.name)
         for platform in found.platforms
-        for scenario, step in own(found, platform.name)
+        for scenario, step in own(found.steps, platform.name)
     }
     candidates = [
         one.model_copy(update={"seen": {}})
