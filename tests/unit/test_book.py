@@ -370,18 +370,6 @@ def test_a_borrowed_section_has_the_key_that_it_has_at_home() -> None:
 # Results of runs
 
 
-def test_a_section_with_guests_beside_their_host_is_a_plan_of_today_too() -> None:
-    platform = platforms.load("debian-12")
-    walk = scenario.load(scenario.find("guest-walkthrough"))
-    found = {}
-    for place in ("inside", "beside"):
-        there = platform.model_copy(update={"guests": place})
-        (step,) = (one for one in plans.plan(walk, there) if one.section == "4.2.1")
-        found[place] = plans.key(step, there)
-    assert found["inside"] != found["beside"]
-    assert set(found.values()) <= coverage.keys(coverage.planned(["debian-12"]))
-
-
 def test_runs_of_this_machine(made_up: Path) -> None:
     """What ended counts, for the scenario that it belongs to; skipped and cut off does not."""
     results(made_up, "a", *run_of(end("2.1"), end("2.2", verdict="skipped")))

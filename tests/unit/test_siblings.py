@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from lab import command, kvm, paths, siblings, vms
+from lab import command, coverage, kvm, paths, platforms, scenario, siblings, vms
+from lab import plan as plans
 from lab.errors import CommandFailed, LabError
 from lab.here import Here
 from lab.model import Guest
@@ -138,3 +139,15 @@ def test_nesting(
     assert kvm.not_nested() == why
     monkeypatch.setattr(kvm, "missing", lambda: "no vmx")
     assert kvm.not_nested() == "no vmx"
+
+
+def test_a_section_with_guests_beside_their_host_is_a_plan_of_today_too() -> None:
+    platform = platforms.load("debian-12")
+    walk = scenario.load(scenario.find("guest-walkthrough"))
+    found = {}
+    for place in ("inside", "beside"):
+        there = platform.model_copy(update={"guests": place})
+        (step,) = (one for one in plans.plan(walk, there) if one.section == "4.2.1")
+        found[place] = plans.key(step, there)
+    assert found["inside"] != found["beside"]
+    assert set(found.values()) <= coverage.keys(coverage.planned(["debian-12"]))
