@@ -113,6 +113,14 @@ def uri(lab: str) -> str:
     return f"qemu+unix:///system?socket={runtime(lab) / 'libvirt/libvirt-sock'}"
 
 
+def revive(lab: str) -> bool:
+    """Whether the lab has one, started again if it died: machines outlive it."""
+    if not (runtime(lab).exists() and network.alive(network.namespace(lab))):
+        return False  # none was made, or this machine was rebooted since
+    start(lab)
+    return True
+
+
 @contextmanager
 def connection(lab: str) -> Iterator[libvirt.virConnect]:
     """A connection to it. What libvirt complains of, also in the block, is a CommandFailed."""

@@ -95,7 +95,7 @@ class Vagrant(network.Switch):
         return found + [f"folder {path}" for path in there]
 
     def running(self, lab: str) -> dict[str, bool]:
-        if lab not in libvirtd.labs():
+        if not libvirtd.revive(lab):
             return {}
         with libvirtd.connection(lab) as opened:
             return {one.name(): bool(one.isActive()) for one in opened.listAllDomains()}
@@ -129,7 +129,10 @@ class Vagrant(network.Switch):
             return ""
         # One line for each boot: the initrd writes it, so a reboot that QEMU survives counts too.
         boots = re.findall(r"^lab boot (\S+)", console(lab, node), re.MULTILINE)
-        pid = (libvirtd.runtime(lab) / f"libvirt/qemu/{node}.pid").read_text().strip()
+        try:
+            pid = (libvirtd.runtime(lab) / f"libvirt/qemu/{node}.pid").read_text().strip()
+        except FileNotFoundError:  # its process ended just now
+            return ""
         return f"{pid} {boots[-1] if boots else 'starting'}"
 
     def cable(self, lab: str, node: str, *, plugged: bool) -> None:
