@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from lab.lab import Lab
     from lab.vms import VirtualMachines
 
+# Since OpenSSH 9.8 a process of another name writes down who was let in.
+_SSHD = "-t sshd -t sshd-session"
 END = 20.0  # seconds until a process that was told to end has ended
 _LINE = re.compile(
     r"^(?:.*/)?(?P<node>[^/:]+)\.log:(?P<at>[\d-]+ [\d:.]+\+\d{4}): "
@@ -77,7 +79,7 @@ def refused_logins(lab: Lab, node: str) -> list[str]:
     addresses = "|".join(re.escape(lab.address(name)) for name in lab.scenario.cluster_nodes)
     pattern = shlex.quote(f"authenticating user \\S+ ({addresses}) ")
     host = lab.machine(lab.scenario.guests[node].host)
-    done = host.run(f"journalctl --no-pager --output=cat -t sshd | grep -E {pattern}")
+    done = host.run(f"journalctl --no-pager --output=cat {_SSHD} | grep -E {pattern}")
     return done.stdout.splitlines()
 
 

@@ -9,7 +9,10 @@ a guest outlives its host's power.
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 from lab import command
@@ -24,6 +27,8 @@ LEND = 60.0  # seconds until virsh on the host answers
 _SOCKET = "/run/libvirt/libvirt-sock"
 # Its own daemon goes for good; the folder of the socket is there after each boot.
 _MAKE_WAY = f"""set -e
+# It would shut down, at this host's shutdown, whatever the socket leads to by then.
+systemctl disable --now libvirt-guests.service
 systemctl disable --now libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket
 echo 'd /run/libvirt 0755 root root' > /etc/tmpfiles.d/lab-libvirt.conf
 mkdir -p /run/libvirt
@@ -58,6 +63,8 @@ class Siblings(VirtualMachines):
     def lend(self) -> str:
         """Put the lab's libvirtd in the place of the host's own, and keep it there."""
         host = self._borrower
+        if _forwarders(self._lab, host.name):
+            return f"{host.name} uses the libvirtd that it runs on itself already"
         self._seen_by_host.close()
         host.run(_MAKE_WAY, within=LEND, check=True)
         forward = f"{_SOCKET}:{libvirtd.runtime(self._lab) / 'libvirt/libvirt-sock'}"
@@ -81,3 +88,22 @@ class Siblings(VirtualMachines):
     def close(self) -> None:
         super().close()
         self._seen_by_host.close()
+
+
+def reconnect(lab: str) -> None:
+    """Let every forwarding begin anew: after a time in which its host was somewhere else."""
+    for pid in _forwarders(lab):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
+def _forwarders(lab: str, host: str = "") -> list[int]:
+    """The processes of ssh that put the lab's libvirtd on a host, by default on any."""
+    found = []
+    for pid in libvirtd.processes(lab):
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            lends = words[0] == "ssh" and any(word.startswith(f"{_SOCKET}:") for word in words)
+            if lends and (not host or host in words):
+                found.append(pid)
+    return found

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 import time
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import libvirt
 
-from lab import faults
+from lab import faults, siblings
 from lab.errors import BadInput, CannotRun, LabError
 from lab.lab import Lab
 from lab.providers import libvirtd
@@ -50,10 +51,6 @@ def save(lab: Lab, name: str) -> Snapshot:
         raise BadInput(f"{name!r} is not a name for a snapshot: letters, digits, dot, - and _")
     if name in (known := names(lab)):
         raise BadInput(f"lab {lab.name} has a snapshot {name!r}; snapshots: {', '.join(known)}")
-    if standing := faults.standing(lab):
-        raise CannotRun(
-            f"a fault stands: {standing[0].text}", hint=f"lab fault heal --name {lab.name}"
-        )
     with libvirtd.connection(lab.name) as opened:
         domains = opened.listAllDomains()
         made: list[libvirt.virDomainSnapshot] = []
@@ -61,6 +58,7 @@ def save(lab: Lab, name: str) -> Snapshot:
             try:
                 xml = f"<domainsnapshot><name>{name}</name></domainsnapshot>"
                 for domain in domains:
+                    _forget(domain, name)  # of one that was interrupted before it was on record
                     made.append(domain.snapshotCreateXML(xml))
             except BaseException:  # half of a lab is no snapshot
                 for one in made:
@@ -81,24 +79,22 @@ def restore(lab: Lab, name: str) -> Snapshot:
     """
     _require(lab)
     wanted = _known(lab, name)
-    if standing := faults.standing(lab):
-        raise CannotRun(
-            f"a fault stands: {standing[0].text}", hint=f"lab fault heal --name {lab.name}"
-        )
     lab.close()
     with libvirtd.connection(lab.name) as opened:
         domains = opened.listAllDomains()
-        for domain in domains:
-            found = domain.snapshotLookupByName(name)
-            domain.revertToSnapshot(
-                found,
-                libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_FORCE
-                | libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED
-                * (found.getXMLDesc().find("<state>shutoff</state>") < 0),
-            )
-        for domain in domains:
-            if domain.isActive():
-                domain.resume()
+        # All of them first: where one has none, nothing is touched.
+        kept = [(domain, _kept(domain, name, lab)) for domain in domains]
+        try:
+            for domain, snapshot in kept:
+                domain.revertToSnapshot(snapshot, _flags(snapshot))
+            siblings.reconnect(lab.name)
+        except libvirt.libvirtError as error:
+            raise LabError(
+                f"of lab {lab.name} only a part is back in snapshot {name}: {error}",
+                hint=f"lab snapshot restore {name} --name {lab.name}, again",
+            ) from error
+        finally:
+            _resume(domains)
     lab.record.done = list(wanted.done)
     lab.save()
     running = [node for node, on in lab.provider.running(lab.name).items() if on]
@@ -136,12 +132,17 @@ def _known(lab: Lab, name: str) -> Snapshot:
 
 
 def _require(lab: Lab) -> None:
+    """Raise CannotRun where the lab has no snapshots, or where a fault stands."""
     if lab.provider.name != "vagrant":
         raise CannotRun(
             f"lab {lab.name} is made of containers ({lab.provider.name}), and of their memory no "
             "snapshot can be taken",
             hint="lab up --provider vagrant makes one of virtual machines; "
             "here `lab down` and `lab up --until SECTION` lead to the same section",
+        )
+    if standing := faults.standing(lab):
+        raise CannotRun(
+            f"a fault stands: {standing[0].text}", hint=f"lab fault heal --name {lab.name}"
         )
 
 
@@ -160,5 +161,35 @@ def _paused(domains: list[libvirt.virDomain]) -> Iterator[None]:
                 stopped.append(domain)
         yield
     finally:
-        for domain in stopped:
-            domain.resume()
+        _resume(stopped)
+
+
+def _resume(domains: list[libvirt.virDomain]) -> None:
+    """Let those that stand still go on; one that cannot does not keep the others."""
+    for domain in domains:
+        with suppress(libvirt.libvirtError):
+            if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+                domain.resume()
+
+
+def _kept(domain: libvirt.virDomain, name: str, lab: Lab) -> libvirt.virDomainSnapshot:
+    try:
+        return domain.snapshotLookupByName(name)
+    except libvirt.libvirtError as error:
+        raise CannotRun(
+            f"{domain.name()} is not in snapshot {name} of lab {lab.name}: it was made, or made "
+            "anew by the cluster, after that",
+            hint=f"lab snapshot list --name {lab.name}; or lab down {lab.name}, then lab up",
+        ) from error
+
+
+def _flags(snapshot: libvirt.virDomainSnapshot) -> int:
+    """A machine that ran is put back standing still, so that all go on at the same moment."""
+    state = ET.fromstring(snapshot.getXMLDesc()).findtext("state")
+    paused = libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED if state != "shutoff" else 0
+    return int(libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_FORCE | paused)
+
+
+def _forget(domain: libvirt.virDomain, name: str) -> None:
+    with suppress(libvirt.libvirtError):
+        domain.snapshotLookupByName(name).delete()

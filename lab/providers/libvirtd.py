@@ -24,7 +24,7 @@ from pathlib import Path
 
 import libvirt
 
-from lab import command, paths
+from lab import command, lock, paths
 from lab.deadline import Deadline, wait_for
 from lab.errors import CannotRun, CommandFailed, LabError
 from lab.providers import network
@@ -65,6 +65,7 @@ _DAEMON = """\
 auth_unix_rw = "none"
 unix_sock_group = "root"
 unix_sock_rw_perms = "0700"
+unix_sock_ro_perms = "0700"
 log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
 """
 
@@ -115,9 +116,12 @@ def uri(lab: str) -> str:
 
 def revive(lab: str) -> bool:
     """Whether the lab has one, started again if it died: machines outlive it."""
-    if not (runtime(lab).exists() and network.alive(network.namespace(lab))):
+    if _answers(lab):
+        return True
+    if not ((folder(lab) / "pool").exists() and network.alive(network.namespace(lab))):
         return False  # none was made, or this machine was rebooted since
-    start(lab)
+    with lock.hold(runtime(lab) / "revived", f"libvirtd of lab {lab}", within=START):
+        start(lab)
     return True
 
 
@@ -159,7 +163,7 @@ def processes(lab: str) -> list[int]:
         ours = None
     found = []
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
             with suppress(OSError):  # it ended just now
                 there = ours and os.path.samestat((entry / "ns/net").stat(), ours)
                 mounts = "" if there else (entry / "mountinfo").read_text()

@@ -20,9 +20,11 @@ import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab import command
+from lab.deadline import Deadline, wait_for
+from lab.errors import CommandTimeout
 from lab.model import Machine
 from lab.paths import RUN
 from lab.providers import GATEWAY, PREFIX, Wire
@@ -45,6 +47,19 @@ def inside(path: Path, argv: Sequence[str]) -> list[str]:
 
 class Switch:
     """What providers have in common whose machines are cabled to such a switch."""
+
+    if TYPE_CHECKING:  # what each has of its own
+
+        def boot(self, lab: str, node: str) -> str: ...
+
+        def power_on(self, lab: str, node: str) -> None: ...
+
+    def await_reboot(self, lab: str, node: str, before: str, within: float) -> None:
+        now = wait_for(lambda: self.boot(lab, node), lambda now: now != before, Deadline(within))
+        if now == before:
+            raise CommandTimeout(f"{node} was told to reboot and did not within {within:.0f} s")
+        if not now:  # a container that reboots ends: starting it is what its power supply would do
+            self.power_on(lab, node)
 
     def cable(self, lab: str, node: str, *, plugged: bool) -> None:
         cable(lab, node, plugged=plugged)

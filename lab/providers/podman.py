@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import command, lock
-from lab.deadline import Deadline, wait_for
-from lab.errors import Busy, CannotRun, CommandFailed, CommandTimeout, LabError
+from lab.errors import Busy, CannotRun, CommandFailed, LabError
 from lab.fields import GuestPlace
 from lab.images import Images
 from lab.model import Machine
@@ -192,14 +191,6 @@ class Podman(network.Switch):
     def power_off(self, lab: str, node: str) -> None:
         _podman(["kill", "--signal=KILL", _name(lab, node)], check=False)
         _podman(["wait", _name(lab, node)])
-
-    def await_reboot(self, lab: str, node: str, before: str, within: float) -> None:
-        # A container that reboots ends; starting it again is what its power supply would do.
-        now = wait_for(lambda: self.boot(lab, node), lambda now: now != before, Deadline(within))
-        if now == before:
-            raise CommandTimeout(f"{node} was told to reboot and did not within {within:.0f} s")
-        if not now:
-            self.power_on(lab, node)
 
     def boot(self, lab: str, node: str) -> str:
         form = "{{if .State.Running}}{{.State.Pid}} {{.State.StartedAt}}{{end}}"

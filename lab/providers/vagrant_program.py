@@ -23,6 +23,8 @@ with warnings.catch_warnings():
 SUPPORTED = ((2, 2, 16), (2, 5))  # from, and not any more
 ASK = 120.0  # seconds for a question; Ruby alone takes two
 _QUIET = {"VAGRANT_CHECKPOINT_DISABLE": "1", "VAGRANT_NO_COLOR": "1"}
+# The user's settings for other Vagrantfiles; an empty one would be a setting, too.
+_UNSET = [f"--unset=VAGRANT_{name}" for name in ("VAGRANTFILE", "NO_PARALLEL", "LOG")]
 
 
 class Program(vagrant.Vagrant):
@@ -66,7 +68,10 @@ class Program(vagrant.Vagrant):
 
     def _run(self, args: Sequence[str | None]) -> str:
         words = ["vagrant", *(one for one in args if one)]
-        argv = libvirtd.inside(self._lab, words)
+        # It ends with the one who asked for it, whatever ends that one: a machine that it would
+        # finish behind our back is worse than half a machine.
+        argv = ["setpriv", "--pdeathsig", "KILL", "env", *_UNSET]
+        argv += libvirtd.inside(self._lab, words)
         try:
             done = command.run(argv, within=self._within, env=self.env, on_line=self._line)
         except CommandTimeout as error:
