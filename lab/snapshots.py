@@ -14,7 +14,7 @@ import json
 import re
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,11 +33,14 @@ CLOCK = 20.0  # seconds for setting a machine's clock
 
 @dataclass(frozen=True)
 class Snapshot:
-    """`at`: when, in seconds since 1970. `done`: the sections that had passed by then."""
+    """`at`: when, in seconds since 1970. `done`: the sections that had passed by then. `machines`:
+    all that there were, guests beside their host too.
+    """
 
     name: str
     at: float
     done: tuple[str, ...]
+    machines: tuple[str, ...]
 
 
 def save(lab: Lab, name: str) -> Snapshot:
@@ -65,7 +68,8 @@ def save(lab: Lab, name: str) -> Snapshot:
                     with suppress(libvirt.libvirtError):
                         one.delete()
                 raise
-    taken = Snapshot(name, time.time(), tuple(lab.record.done))
+        machines = tuple(sorted(domain.name() for domain in domains))
+    taken = Snapshot(name, time.time(), tuple(lab.record.done), machines)
     file = _file(lab, name)
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(asdict(taken)) + "\n")
@@ -81,10 +85,12 @@ def restore(lab: Lab, name: str) -> Snapshot:
     wanted = _known(lab, name)
     lab.close()
     with libvirtd.connection(lab.name) as opened:
-        domains = opened.listAllDomains()
+        there = {domain.name(): domain for domain in opened.listAllDomains()}
         # All of them first: where one has none, nothing is touched.
-        kept = [(domain, _kept(domain, name, lab)) for domain in domains]
+        kept = [_kept(there, one, wanted, lab) for one in wanted.machines]
         try:
+            for later in there.keys() - set(wanted.machines):  # guests made since
+                _remove(there[later])
             for domain, snapshot in kept:
                 domain.revertToSnapshot(snapshot, _flags(snapshot))
             siblings.reconnect(lab.name)
@@ -94,7 +100,7 @@ def restore(lab: Lab, name: str) -> Snapshot:
                 hint=f"lab snapshot restore {name} --name {lab.name}, again",
             ) from error
         finally:
-            _resume(domains)
+            _resume([domain for domain, _ in kept])
     lab.record.done = list(wanted.done)
     lab.save()
     running = [node for node, on in lab.provider.running(lab.name).items() if on]
@@ -112,7 +118,9 @@ def listed(lab: Lab) -> list[Snapshot]:
     for path in (lab.folder / "snapshots").glob("*.json"):
         try:
             one = json.loads(path.read_text())
-            found.append(Snapshot(one["name"], one["at"], tuple(one["done"])))
+            found.append(
+                Snapshot(one["name"], one["at"], tuple(one["done"]), tuple(one["machines"]))
+            )
         except (ValueError, KeyError, TypeError) as error:
             raise LabError(f"{path} is damaged: {error}") from error
     return sorted(found, key=lambda one: one.at)
@@ -172,15 +180,27 @@ def _resume(domains: list[libvirt.virDomain]) -> None:
                 domain.resume()
 
 
-def _kept(domain: libvirt.virDomain, name: str, lab: Lab) -> libvirt.virDomainSnapshot:
+def _kept(
+    there: Mapping[str, libvirt.virDomain], machine: str, wanted: Snapshot, lab: Lab
+) -> tuple[libvirt.virDomain, libvirt.virDomainSnapshot]:
+    """A machine and what libvirt kept of it."""
     try:
-        return domain.snapshotLookupByName(name)
-    except libvirt.libvirtError as error:
-        raise CannotRun(
-            f"{domain.name()} is not in snapshot {name} of lab {lab.name}: it was made, or made "
-            "anew by the cluster, after that",
-            hint=f"lab snapshot list --name {lab.name}; or lab down {lab.name}, then lab up",
-        ) from error
+        if machine in there:
+            return there[machine], there[machine].snapshotLookupByName(wanted.name)
+    except libvirt.libvirtError:
+        pass
+    raise CannotRun(
+        f"{machine} has nothing of snapshot {wanted.name} any more: the cluster made it anew "
+        "since, and what libvirt keeps goes with a machine",
+        hint=f"lab snapshot list --name {lab.name}; or lab down {lab.name}, then lab up",
+    )
+
+
+def _remove(domain: libvirt.virDomain) -> None:
+    if domain.isActive():
+        domain.destroy()
+    with suppress(libvirt.libvirtError):  # the cluster's are gone with their process
+        domain.undefine()
 
 
 def _flags(snapshot: libvirt.virDomainSnapshot) -> int:

@@ -29,6 +29,7 @@ from lab.deadline import Deadline, wait_for
 from lab.errors import CannotRun, CommandFailed, LabError
 from lab.providers import network
 
+PROC = Path("/proc")
 START = 30.0  # seconds until it answers
 END = 30.0  # seconds until what was killed is gone
 _MOUNTS = {
@@ -162,7 +163,7 @@ def processes(lab: str) -> list[int]:
     except FileNotFoundError:
         ours = None
     found = []
-    for entry in Path("/proc").iterdir():
+    for entry in PROC.iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with suppress(OSError):  # it ended just now
                 there = ours and os.path.samestat((entry / "ns/net").stat(), ours)

@@ -91,4 +91,23 @@ def test_processes_are_those_in_the_labs_network(
     assert libvirtd.processes("nemo") == []  # a file, but no namespace
     place.unlink()
     place.symlink_to("/proc/self/ns/net")
-    assert os.getpid() in libvirtd.processes("nemo")
+    with subprocess.Popen(["sleep", "60"]) as other:
+        found = libvirtd.processes("nemo")
+        other.kill()
+    assert other.pid in found
+    assert os.getpid() not in found  # `lab down`, typed in the lab's network, is no part of it
+
+
+def test_processes_are_known_by_their_mounts_too(
+    state: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """When the network's file is gone: by the lab's very name, not by one that begins like it."""
+    monkeypatch.setattr(network, "namespace", lambda _lab: state / "gone")
+    proc = tmp_path / "proc"
+    for pid, lab in enumerate(("nemo", "nemo-2", "xnemo"), start=4_000_000):
+        (proc / str(pid)).mkdir(parents=True)
+        line = f"1 2 0:1 /state/labs/{lab}/vms/etc /etc/libvirt rw - ext4 /dev/vda rw\n"
+        (proc / str(pid) / "mountinfo").write_text(line)
+    (proc / "version").touch()
+    monkeypatch.setattr(libvirtd, "PROC", proc)
+    assert libvirtd.processes("nemo") == [4_000_000]

@@ -13,7 +13,7 @@ import libvirt
 import pytest
 
 from lab import faults, paths, snapshots
-from lab.errors import BadInput, CannotRun, CommandFailed
+from lab.errors import BadInput, CannotRun, CommandFailed, LabError
 from lab.lab import Lab, Record
 from lab.providers import libvirtd
 
@@ -22,43 +22,62 @@ from lab.providers import libvirtd
 class Domain:
     """A machine as libvirt has it; `log` is one for all, so that the order can be told."""
 
-    name: str
+    title: str
     log: list[str]
     on: bool = True
+    paused: bool = False
     broken: bool = False
     kept: dict[str, bool] = field(default_factory=dict)
 
-    def state(self) -> tuple[int, int]:
-        return (libvirt.VIR_DOMAIN_RUNNING if self.on else libvirt.VIR_DOMAIN_SHUTOFF, 0)
+    def name(self) -> str:  # libvirt's names
+        return self.title
 
-    def isActive(self) -> bool:  # libvirt's names
+    def destroy(self) -> None:
+        self.on = False
+
+    def undefine(self) -> None:
+        self.log.append(f"{self.title} is removed")
+
+    def state(self) -> tuple[int, int]:
+        running = libvirt.VIR_DOMAIN_PAUSED if self.paused else libvirt.VIR_DOMAIN_RUNNING
+        return (running if self.on else libvirt.VIR_DOMAIN_SHUTOFF, 0)
+
+    def isActive(self) -> bool:
         return self.on
 
     def suspend(self) -> None:
-        self.log.append(f"{self.name} pauses")
+        self.paused = True
+        self.log.append(f"{self.title} pauses")
 
     def resume(self) -> None:
-        self.log.append(f"{self.name} goes on")
+        self.paused = False
+        self.log.append(f"{self.title} goes on")
 
     def snapshotCreateXML(self, xml: str) -> Any:
         if self.broken:
             raise libvirt.libvirtError("no room")
         name = xml.partition("<name>")[2].partition("<")[0]
         self.kept[name] = self.on
-        self.log.append(f"{self.name} is kept")
+        self.log.append(f"{self.title} is kept")
         return SimpleNamespace(delete=lambda: self.kept.pop(name))
 
     def snapshotLookupByName(self, name: str) -> Any:
+        if name not in self.kept:
+            raise libvirt.libvirtError("no such snapshot")
         state = "paused" if self.kept[name] else "shutoff"
         return SimpleNamespace(
-            name=name, getXMLDesc=lambda: f"<domainsnapshot><state>{state}</state></domainsnapshot>"
+            name=name,
+            delete=lambda: self.kept.pop(name),
+            getXMLDesc=lambda: f"<domainsnapshot><state>{state}</state></domainsnapshot>",
         )
 
     def revertToSnapshot(self, found: Any, flags: int) -> None:
+        if self.broken:
+            raise libvirt.libvirtError("it cannot be read")
         paused = bool(flags & libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED)
         assert paused == self.kept[found.name]
-        self.on = self.kept[found.name]
-        self.log.append(f"{self.name} is back")
+        self.on, self.paused = self.kept[found.name], paused
+        self.log.append(f"{self.title} is back")
 
 
 class FakeLab(Lab):
@@ -71,7 +90,7 @@ class FakeLab(Lab):
         self.domains = [Domain("node1", self.log), Domain("node2", self.log)]
         self.provider = cast(
             Any,
-            SimpleNamespace(name=provider, running=lambda _: {d.name: d.on for d in self.domains}),
+            SimpleNamespace(name=provider, running=lambda _: {d.title: d.on for d in self.domains}),
         )
         self.scenario = cast(Any, SimpleNamespace(names=["node1", "node2"]))
 
@@ -132,6 +151,44 @@ def test_the_record_goes_back_too_and_clocks_do_not(lab: FakeLab) -> None:
     assert snapshots.restore(lab, "here").done == ("5.1",)
     assert lab.log == ["node1 is back", "node2 is back", "node1 goes on", "node1: date --set"]
     assert Lab.open("a").record.done == ["5.1"]
+
+
+def test_where_one_has_nothing_of_it_nothing_is_touched(lab: FakeLab) -> None:
+    snapshots.save(lab, "here")
+    lab.domains[1].kept.clear()  # made anew since
+    lab.log.clear()
+    with pytest.raises(CannotRun, match="node2 has nothing of snapshot here any more"):
+        snapshots.restore(lab, "here")
+    lab.domains.pop()
+    with pytest.raises(CannotRun, match="node2 has nothing"):
+        snapshots.restore(lab, "here")
+    assert lab.log == []
+
+
+def test_a_guest_made_since_goes(lab: FakeLab) -> None:
+    snapshots.save(lab, "here")
+    lab.domains.append(Domain("guest1", lab.log))
+    lab.log.clear()
+    snapshots.restore(lab, "here")
+    assert lab.log[:2] == ["guest1 is removed", "node1 is back"]
+    assert not lab.domains[-1].on
+
+
+def test_half_a_restore_is_told_and_what_stood_still_goes_on(lab: FakeLab) -> None:
+    snapshots.save(lab, "here")
+    lab.record.done.append("5.2")
+    lab.domains[1].broken = True
+    with pytest.raises(LabError, match="only a part is back in snapshot here: it cannot be read"):
+        snapshots.restore(lab, "here")
+    assert not lab.domains[0].paused
+    assert lab.record.done == ["5.1", "5.2"]
+
+
+def test_one_that_was_interrupted_does_not_keep_its_name(lab: FakeLab) -> None:
+    snapshots.save(lab, "here")
+    (lab.folder / "snapshots" / "here.json").unlink()
+    snapshots.save(lab, "here")
+    assert snapshots.names(lab) == ["here"]
 
 
 def test_a_name_that_is_taken_none_or_unknown(lab: FakeLab) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from lab import kvm, paths
+from lab import kvm, memory, paths
 from lab.errors import CannotRun
 from lab.images import Images
 from lab.model import Machine
@@ -104,8 +103,7 @@ def test_the_pool() -> None:
 @pytest.mark.parametrize(("free", "enough"), [(4480, True), (4479, False)])
 def test_room(monkeypatch: pytest.MonkeyPatch, free: int, enough: bool) -> None:
     """Of the machines' own memory and of QEMU's, which comes on top for each."""
-    text = f"MemTotal: 99999999 kB\nMemAvailable:    {free * 1024} kB\nSwapFree: 9999999 kB\n"
-    monkeypatch.setattr(vagrant, "Path", lambda _: SimpleNamespace(read_text=lambda: text))
+    monkeypatch.setattr(memory, "available", lambda: free)
     if enough:
         vagrant.check_room(NODES)
         return
