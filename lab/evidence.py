@@ -57,6 +57,8 @@ def _node(lab: Lab, machine: Machine, folder: Path) -> None:
             break
         except CommandFailed as error:  # one that hangs says something too, and ends nothing
             _write(lab, folder / name, f"{error.output}\n{error.message}\n")
+    if said := node in lab.scenario.nodes and lab.provider.console(lab.name, node):
+        _write(lab, folder / "console.txt", said)
     if node in lab.scenario.guests:
         try:
             _write(lab, folder / "console.txt", lab.guests_of(node).console(node))

@@ -6,6 +6,8 @@ The folder of a lab, <state>/labs/NAME:
     ssh_config …    keys, passwords, the way in: see lab.access
     ssh             a program that is ssh with that config, for libvirt
     faults/         those that stand: see lab.faults
+    vms/            of virtual machines: see lab.providers.libvirtd
+    snapshots/      see lab.snapshots
     bmc.log         see lab.bmc
 
 A process that changes a lab holds /run/lab/locks/NAME.
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
 
 GUEST_BOOT = 600.0  # the same of a guest, which may be emulated
 STATUS = 10.0  # seconds for crm_mon; one that takes longer is asking daemons that hang
-BOOT = 120.0  # seconds until a machine answers after it was given power
 Say = Callable[[str], None]
 
 
@@ -145,7 +146,8 @@ class Lab:
             keys = {node: self.access.host_key(node) for node in machines}
             say(f"machines: {named(list(machines))} ({self.provider.name})")
             self.provider.up(Order(self.name, machines, seeds, built, self.access.key, keys, say))
-        on_each(self, self.scenario.nodes, lambda machine: machine.await_login(BOOT))
+        within = self.provider.boot_deadline()
+        on_each(self, self.scenario.nodes, lambda machine: machine.await_login(within))
         ssh = self.folder / "ssh"
         ssh.write_text(f'#!/bin/sh\nexec ssh -F "{self.access.ssh_config}" "$@"\n')
         ssh.chmod(0o700)
@@ -234,8 +236,9 @@ class Lab:
         with suppress(Unreachable):
             machine.run("systemctl reboot --no-block", within=20)
         self.close()
-        self.provider.await_reboot(self.name, node, before, within=BOOT)
-        machine.await_login(BOOT)
+        within = self.provider.boot_deadline()
+        self.provider.await_reboot(self.name, node, before, within)
+        machine.await_login(within)
 
     def power_on(self, node: str) -> None:
         """See to it that a node has power and can be logged in to.
@@ -247,7 +250,9 @@ class Lab:
                 self.provider.power_on(self.name, node)
         elif node in hypervisor.own(self):
             hypervisor.power_on(self, node)
-        self.machine(node).await_login(BOOT if node in self.scenario.nodes else GUEST_BOOT)
+        machines = self.scenario.nodes
+        within = self.provider.boot_deadline() if node in machines else GUEST_BOOT
+        self.machine(node).await_login(within)
 
     def status(self, node: str = "") -> ClusterStatus:
         """The cluster's state, as a node's crm_mon prints it.

@@ -145,7 +145,7 @@ def opened(wish: Wish, listener: Listener) -> Iterator[Run]:
 
 def _new(name: str, path: Path, wish: Wish, provider: str) -> Lab:
     """A lab that there was not, on disk only."""
-    if name in providers.load(provider).labs():
+    if any(name in one.labs() for one in providers.every()):
         raise CannotRun(
             f"machines of a lab {name} are there, but not its folder in {paths.labs()}",
             hint=f"lab down {name} removes them; another --name leaves them alone",

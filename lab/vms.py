@@ -36,14 +36,15 @@ class VirtualMachines(Guests):
     def create(self, name: str, guest: Guest, seed: bytes) -> str:
         disk = f"{self.place.disks}/{name}"
         self._host.put(seed, f"{disk}.seed", mode=0o600)
-        layer = f"qemu-img create -q -f qcow2 -F raw -b {self.place.images}/guest.ext4"
-        self._host.run(f"{layer} {disk}.qcow2", check=True)
+        layer = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw"]
+        layer += ["-b", f"{self.place.images}/guest.ext4", f"{disk}.qcow2"]
+        self._host.run(shlex.join(layer), check=True)
         why_not = kvm.missing()
         self._start(name, domain_xml(name, guest, self.place, emulated=bool(why_not)))
         return f"emulated by QEMU (TCG): {why_not}" if why_not else "with KVM"
 
     def process(self, name: str) -> str:
-        return self._started(f"{self.place.sockets}/{name}.pid")
+        return self._started(shlex.quote(f"{self.place.sockets}/{name}.pid"))
 
     def console(self, name: str) -> str:
         return self._host.get(f"{self.place.logs}/{name}-console.log").decode(errors="replace")
@@ -55,7 +56,9 @@ class VirtualMachines(Guests):
 
     def kill(self, name: str) -> None:
         """End a guest's process, past libvirtd."""
-        self._host.run(f"kill -TERM $(cat {self.place.sockets}/{name}.pid)", check=True)
+        pid = f"$(cat {shlex.quote(f'{self.place.sockets}/{name}.pid')})"
+        # A file that outlived its process may name another one by now.
+        self._host.run(f"grep -qa guest={name} /proc/{pid}/cmdline && kill {pid}", check=True)
 
 
 # Kernel words that make an emulated guest boot sooner; none changes what runs in it.

@@ -82,6 +82,12 @@ class Provider(Protocol):
     def boot(self, lab: str, node: str) -> str:
         """Identity of this boot: another text after each one, '' without power."""
 
+    def boot_deadline(self) -> float:
+        """Seconds until a machine answers after it was given power, or was told to reboot."""
+
+    def console(self, lab: str, node: str, /) -> str:
+        """What a machine wrote to its console since its start; '' where there is none."""
+
     def cable(self, lab: str, node: str, *, plugged: bool) -> None:
         """Pull a machine's network cable, or plug it in again."""
 

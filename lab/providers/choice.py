@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lab import boxes, doctor, doctor_vagrant, images, kvm, platforms
-from lab.errors import BadInput
+from lab import boxes, doctor_vagrant, images, kvm, platforms
+from lab.errors import BadInput, CannotRun
 from lab.fleet import named
 from lab.model import Guest, Machine, Scenario
 from lab.platform import Platform
@@ -29,7 +29,7 @@ class Choice:
 
 def choice(wish: str, scenario: Scenario, platform: Platform) -> Choice:
     """What a new lab's machines are made of. BadInput for a wish that cannot be, or where none is
-    left; CannotRun where the only one that is left lacks something here.
+    left; CannotRun where a box would have to be fetched.
     """
     check(wish or AUTO)
     reason = only_containers(scenario.nodes, scenario.guests)
@@ -42,9 +42,10 @@ def choice(wish: str, scenario: Scenario, platform: Platform) -> Choice:
             )
         if reason:
             raise BadInput(f"{needs}, but {reason}", hint=f"--platform {platforms.DEFAULT}")
-        if wish != "vagrant":
-            doctor.require("vagrant")
-            return Choice("vagrant", starts)
+        raise CannotRun(
+            f"{starts}, and lab does not fetch boxes yet: of {platform.name} it has the plans",
+            hint=f"lab show SCENARIO --platform {platform.name}",
+        )
     if wish in ("", AUTO):
         return chosen(scenario, kvm.missing, doctor_vagrant.without, lambda: boxless(platform))
     if wish == "vagrant" and reason:

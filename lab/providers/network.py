@@ -54,6 +54,12 @@ class Switch:
 
         def power_on(self, lab: str, node: str) -> None: ...
 
+    def boot_deadline(self) -> float:
+        return 120.0
+
+    def console(self, _lab: str, _node: str) -> str:
+        return ""
+
     def await_reboot(self, lab: str, node: str, before: str, within: float) -> None:
         now = wait_for(lambda: self.boot(lab, node), lambda now: now != before, Deadline(within))
         if now == before:

@@ -132,6 +132,12 @@ class Vagrant(network.Switch):
             return ""
         return f"{pid} {boots[-1] if boots else 'starting'}"
 
+    def boot_deadline(self) -> float:
+        return float(BOOT) if kvm.missing() else super().boot_deadline()
+
+    def console(self, lab: str, node: str) -> str:
+        return console(lab, node)
+
     def cable(self, lab: str, node: str, *, plugged: bool) -> None:
         super().cable(lab, node, plugged=plugged)
         with libvirtd.connection(lab) as opened:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import time
@@ -14,7 +15,7 @@ from conftest import Started, eventually, lab, no_secret, traces
 
 from lab import faults, paths
 from lab.lab import Lab
-from lab.providers import libvirtd
+from lab.providers import libvirtd, network
 
 pytestmark = [pytest.mark.real, pytest.mark.takes(200)]
 
@@ -138,12 +139,16 @@ def _snapshot(one: Lab) -> None:
 
 
 def test_killed_while_vagrant_is_at_work(name: str, scenario: Path) -> None:
-    """`kill -9`, and also the lab's folder gone: `lab down` finds everything by itself."""
+    """`kill -9`; the lab's folder and its network's file gone: `lab down` finds what runs."""
     running = Started("up", str(scenario), "--name", name, *UP)
     running.until(r"Starting domain")
     running.end(signal.SIGKILL)
     assert libvirtd.processes(name)
     assert lab("list").status == 0
+    for path in (paths.labs() / name, network.namespace(name)):
+        subprocess.run(["umount", str(path)], capture_output=True, timeout=20)
+        shutil.rmtree(path, ignore_errors=True)
+        path.unlink(missing_ok=True)
     assert lab("down", name).status == 0
     assert traces(name) == []
 
