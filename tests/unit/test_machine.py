@@ -7,6 +7,7 @@ the lab's ssh_config (`sshd -i`), with keys of its own.
 from __future__ import annotations
 
 import getpass
+import hashlib
 import os
 import shutil
 import signal
@@ -165,6 +166,22 @@ def test_standard_input(lasting: Machine) -> None:
     assert lasting.run("cat; echo .", stdin="a secret\nin two lines\n").stdout == (
         "a secret\nin two lines\n.\n"
     )
+
+
+def test_input_arrives_at_once(lasting: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a character at a time, as fabric has it: that takes longer than any deadline."""
+    sent: list[str] = []
+    send = machines._Remote.write_proc_stdin
+    monkeypatch.setattr(
+        machines._Remote,
+        "write_proc_stdin",
+        lambda self, data: (sent.append(data), send(self, data))[1],
+    )
+    text = "192.168.122.101 remote1\n" * 400
+    assert lasting.run("md5sum", stdin=text).stdout.split()[0] == (
+        hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+    )
+    assert sent == [text]
 
 
 def test_no_standard_input(lasting: Machine) -> None:
