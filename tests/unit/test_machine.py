@@ -172,11 +172,12 @@ def test_input_arrives_at_once(lasting: Machine, monkeypatch: pytest.MonkeyPatch
     """Not a character at a time, as fabric has it: that takes longer than any deadline."""
     sent: list[str] = []
     send = machines._Remote.write_proc_stdin
-    monkeypatch.setattr(
-        machines._Remote,
-        "write_proc_stdin",
-        lambda self, data: (sent.append(data), send(self, data))[1],
-    )
+
+    def keep(runner: object, data: str) -> None:
+        sent.append(data)
+        send(runner, data)
+
+    monkeypatch.setattr(machines._Remote, "write_proc_stdin", keep)
     text = "192.168.122.101 remote1\n" * 400
     assert lasting.run("md5sum", stdin=text).stdout.split()[0] == (
         hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
