@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import command, lock
+from lab.deadline import Deadline, wait_for
 from lab.errors import Busy, CannotRun, CommandFailed, LabError
 from lab.fields import GuestPlace
 from lab.images import Images
@@ -29,6 +30,11 @@ from lab.providers import LOCK, WAIT, Order, cgroups, controllers, network, podm
 from lab.providers.podman_images import Copy
 
 FOLDER = RUN / "labs"
+SWEEP = 20.0  # seconds until the cgroups of what was killed are empty
+_SWEEP = """for group do
+    [ ! -d "$group" ] || find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
+    [ ! -d "$group" ] || echo "$group"
+done"""
 INOTIFY_KEY = "fs.inotify.max_user_instances"
 INOTIFY = Path("/proc/sys", *INOTIFY_KEY.split("."))
 INOTIFY_EACH = 10  # systemd 5, polkitd 2, dbus, firewalld, and one to spare
@@ -274,13 +280,21 @@ def _systems() -> list[dict[str, Any]]:
 
 
 def _remove(containers: list[dict[str, Any]]) -> None:
-    """Remove containers, and what one that never started leaves: its empty cgroup."""
+    """Remove containers, and the empty cgroups that one may leave: because it never started, or
+    because its runtime began to remove them while its last processes were still going.
+    """
     if not containers:
         return
     names = [entry["Id"] for entry in containers]
     _podman(["rm", "--force", "--time=0", "--volumes", *names], within=120 + 5 * len(names))
     groups = [f"/sys/fs/cgroup/libpod_parent/libpod-{name}" for name in names]
-    command.run([*cgroups.prefix(), "rmdir", *groups], within=10 + len(names), check=False)
+    sweep = [*cgroups.prefix(), "sh", "-c", _SWEEP, "sh", *groups]
+
+    def left() -> str:
+        return command.run(sweep, within=10 + len(names)).stdout
+
+    if still := wait_for(left, lambda found: not found, Deadline(SWEEP)):
+        raise LabError(f"these cgroups of removed containers stay: {' '.join(still.split())}")
 
 
 def _import(images: Images) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,3 +92,17 @@ def test_waiting_outlasts_the_longest_holder(
     first, second, tidying = waits
     assert min(first, second) > LONGEST
     assert tidying < 5
+
+
+def test_a_tree_of_cgroups_is_swept_from_its_leaves(tmp_path: Path) -> None:
+    """A runtime that was interrupted leaves some of the groups that a machine's systemd made."""
+    whole, busy = tmp_path / "whole", tmp_path / "busy"
+    for top in (whole, busy):
+        (top / "system.slice" / "pcsd.service").mkdir(parents=True)
+        (top / "init.scope").mkdir()
+    (busy / "system.slice" / "process").touch()  # what cannot go, as a group with a process
+    argv = ["sh", "-c", podman._SWEEP, "sh", str(whole), str(busy), str(tmp_path / "gone")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{busy}\n"
+    assert not whole.exists()
+    assert not (busy / "init.scope").exists()
