@@ -22,7 +22,7 @@ from typing import get_args
 from lab import command, kvm
 from lab.fields import Secret
 from lab.model import Scenario
-from lab.providers import PREFIX, Provider
+from lab.providers import Provider, networkd
 
 SECRETS: tuple[str, ...] = get_args(Secret)
 _LENGTHS = {"bmc": 12}  # random bytes of a password: IPMI 2.0 takes 20 characters of it
@@ -113,14 +113,8 @@ class Access:
             files.append((unit, 0o644, "[Service]\nExecStartPre=rm -f /dev/kvm\n"))
         files += [(path, 0o644, content) for path, content in (identity or {}).items()]
         if guest := scenario.guests.get(node):
-            files.append(
-                (
-                    "etc/systemd/network/lab.network",
-                    0o644,
-                    f"[Match]\nName=eth0\n\n[Network]\nAddress={guest.address}/{PREFIX}\n"
-                    "LinkLocalAddressing=no\nIPv6AcceptRA=no\nConfigureWithoutCarrier=yes\n",
-                )
-            )
+            network = networkd.static("eth0", guest.address)
+            files.append(("etc/systemd/network/lab.network", 0o644, network))
         return _tar(files)
 
     def _public(self, key: Path) -> str:

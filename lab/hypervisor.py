@@ -116,8 +116,7 @@ def resume(lab: Lab, node: str) -> None:
 def cable(lab: Lab, node: str, *, plugged: bool) -> None:
     """Pull the guest's network cable or plug it in: also of the process that it has next."""
     with _domain(lab, node) as domain:
-        card = with_link(_card(domain), up=plugged)
-        domain.updateDeviceFlags(card, _EVERYWHERE if domain.isActive() else _NEXT)
+        set_link(domain, _card(domain), up=plugged)
 
 
 def plugged(lab: Lab, node: str) -> bool:
@@ -125,6 +124,14 @@ def plugged(lab: Lab, node: str) -> bool:
     with _domain(lab, node) as domain:
         link = ET.fromstring(_card(domain)).find("link")
     return link is None or link.get("state") != "down"
+
+
+def set_link(domain: libvirt.virDomain, card: str, *, up: bool) -> None:
+    """Plug a card of a virtual machine in or out (`card`: its XML): also of the process that it has
+    next.
+    """
+    flags = _EVERYWHERE if domain.isActive() else _NEXT
+    domain.updateDeviceFlags(with_link(card, up=up), flags)
 
 
 def with_link(card: str, *, up: bool) -> str:

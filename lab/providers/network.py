@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import command
 from lab.deadline import Deadline, wait_for
-from lab.errors import CommandTimeout
+from lab.errors import CannotRun, CommandTimeout
 from lab.model import Machine
 from lab.paths import RUN
 from lab.providers import GATEWAY, PREFIX, Wire
@@ -274,6 +274,15 @@ def _ip(path: Path, batch: Iterable[str]) -> None:
 def alive(path: Path) -> bool:
     """Whether the namespace is there: its file alone is not."""
     return path.exists() and is_mount(path)
+
+
+def require(lab: str, node: str = "") -> None:
+    """Raise CannotRun if the namespace is gone: of a machine, or the switch's."""
+    if not alive(namespace(lab, node)):
+        raise CannotRun(
+            f"the network of lab {lab} is gone: this machine was rebooted since",
+            hint=f"lab down {lab}, then lab up",
+        )
 
 
 def is_mount(path: Path) -> bool:

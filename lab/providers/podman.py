@@ -127,9 +127,8 @@ class Podman(network.Switch):
         if not cgroups.entered():  # containers outlive the namespace when this machine is rebooted
             with lock.hold(LOCK, "the machinery", within=WAIT):
                 cgroups.enter()
-        with lock.hold(
-            LOCK, "the machinery", within=WAIT, shared=True
-        ):  # a large lab takes minutes
+        # Shared, since a large lab takes minutes.
+        with lock.hold(LOCK, "the machinery", within=WAIT, shared=True):
             _remove(_containers(lab))
             controllers.remove(controllers.found(_groups(lab)))
             network.remove(lab)
@@ -186,11 +185,7 @@ class Podman(network.Switch):
         return {e["Labels"]["node"]: e["State"] == "running" for e in _containers(lab)}
 
     def power_on(self, lab: str, node: str) -> None:
-        if not network.alive(network.namespace(lab, node)):
-            raise CannotRun(
-                f"the network of lab {lab} is gone: this machine was rebooted since",
-                hint=f"lab down {lab}, then lab up",
-            )
+        network.require(lab, node)
         groups = controllers.found(_groups(lab, node))
         _podman(["start", _name(lab, node)], prefix=controllers.within(groups))
 

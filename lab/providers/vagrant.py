@@ -24,9 +24,9 @@ import libvirt
 from lab import boxes, command, kvm, lock, memory
 from lab.errors import BadInput, Busy, CannotRun, CommandFailed, LabError
 from lab.fields import GuestPlace
-from lab.hypervisor import with_link
+from lab.hypervisor import set_link
 from lab.model import Machine
-from lab.providers import LOCK, PREFIX, WAIT, Order, libvirtd, network
+from lab.providers import LOCK, WAIT, Order, libvirtd, network, networkd
 from lab.providers.choice import only_containers
 from lab.providers.vagrant_program import Program
 from lab.vms import KERNEL_LINE
@@ -35,7 +35,6 @@ UP = 1800.0  # seconds for `vagrant up`; three emulated machines take about 100
 BOOT = 600  # seconds that Vagrant waits for a login
 POOL = "lab"
 MANAGEMENT = "192.168.121"  # its first three numbers; the fourth is that of the lab's address
-_EVERYWHERE = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG
 
 
 class Vagrant(network.Switch):
@@ -111,11 +110,7 @@ class Vagrant(network.Switch):
             }
 
     def power_on(self, lab: str, node: str) -> None:
-        if not network.alive(network.namespace(lab)):
-            raise CannotRun(
-                f"the network of lab {lab} is gone: this machine was rebooted since",
-                hint=f"lab down {lab}, then lab up",
-            )
+        network.require(lab)
         _switch(lab, node, on=True)
 
     def power_off(self, lab: str, node: str) -> None:
@@ -142,10 +137,7 @@ class Vagrant(network.Switch):
         super().cable(lab, node, plugged=plugged)
         with libvirtd.connection(lab) as opened:
             domain = opened.lookupByName(node)
-            card = with_link(_card(domain), up=plugged)
-            domain.updateDeviceFlags(
-                card, _EVERYWHERE if domain.isActive() else libvirt.VIR_DOMAIN_AFFECT_CONFIG
-            )
+            set_link(domain, _card(domain), up=plugged)
 
     def guests(self) -> GuestPlace:
         return "beside" if kvm.not_nested() else "inside"
@@ -163,18 +155,16 @@ class Vagrant(network.Switch):
 
 def identity(machine: Machine) -> dict[str, str]:
     """Its network, as systemd-networkd reads it: eth0, in br0 where it has guests; eth1 by DHCP."""
-    static = "LinkLocalAddressing=no\nIPv6AcceptRA=no\nConfigureWithoutCarrier=yes\n"
     card = "br0" if machine.hypervisor else "eth0"
     files = {
-        f"{card}.network": f"[Match]\nName={card}\n\n[Network]\n"
-        f"Address={machine.address}/{PREFIX}\n{static}",
+        f"{card}.network": networkd.static(card, machine.address),
         "management.network": "[Match]\nName=eth1\n\n[Network]\nDHCP=ipv4\n"
         "LinkLocalAddressing=no\nIPv6AcceptRA=no\n\n[DHCPv4]\nClientIdentifier=mac\n"
         "UseHostname=no\nUseDNS=no\n",
     }
     if machine.hypervisor:
         files["br0.netdev"] = "[NetDev]\nName=br0\nKind=bridge\n\n[Bridge]\nForwardDelaySec=0\n"
-        files["eth0.network"] = f"[Match]\nName=eth0\n\n[Network]\nBridge=br0\n{static}"
+        files["eth0.network"] = f"[Match]\nName=eth0\n\n[Network]\nBridge=br0\n{networkd.STATIC}"
     found = {f"etc/systemd/network/{name}": content for name, content in files.items()}
     if machine.hypervisor:
         # The socket of a libvirtd that is lent to it is put there again after each break.

@@ -26,15 +26,20 @@ def test_inside_is_in_the_labs_network_and_in_a_mount_namespace(state: Path) -> 
     assert argv[-2:] == ["vagrant", "up"]
 
 
+def fake_mount(state: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """A program `mount` that is this script, first in PATH."""
+    program = state / "bin" / "mount"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+
+
 def test_inside_the_labs_folders_are_in_the_place_of_the_usual_ones(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What follows `unshare` is run, with a `mount` that only says what it was told."""
-    programs = state / "bin"
-    programs.mkdir()
-    (programs / "mount").write_text('#!/bin/sh\necho "mount $*"\n')
-    (programs / "mount").chmod(0o755)
-    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    fake_mount(state, monkeypatch, 'echo "mount $*"')
     argv = libvirtd.inside("nemo", ["printf", "%s|", "a b", "$HOME", "c"])[7:]
     said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.splitlines()
     top, run = libvirtd.folder("nemo"), libvirtd.runtime("nemo")
@@ -54,11 +59,7 @@ def test_nothing_is_run_where_a_folder_could_not_be_mounted(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On this machine's own folders it would do harm."""
-    programs = state / "bin"
-    programs.mkdir()
-    (programs / "mount").write_text('#!/bin/sh\n[ "$4" != /etc/ssh ] && [ "$3" != /etc/ssh ]\n')
-    (programs / "mount").chmod(0o755)
-    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    fake_mount(state, monkeypatch, '[ "$4" != /etc/ssh ] && [ "$3" != /etc/ssh ]')
     argv = libvirtd.inside("nemo", ["echo", "run"])[7:]
     done = subprocess.run(argv, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
