@@ -28,6 +28,7 @@ BENCHMARKS = {
     "recovery": "from each fault of 5.6 to the recovery, beside what the cluster must wait anyway",
     "scale": "what many remote nodes cost; numbers beside it say how many: scale 4 16 64",
     "vms": "virtual machines by lab, beside plain vagrant up; a snapshot beside a fresh lab",
+    "providers": "the remote walk-through on virtual machines, beside the same on containers",
     "walkthrough": "the guest walk-through, beside a shell script that does the same",
     "matrix": "scenarios side by side, beside the same ones one after the other",
 }
@@ -93,7 +94,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="few samples: does it still run?")
     parser.add_argument(
-        "--until", default="", metavar="SECTION", help="walkthrough: stop after this section"
+        "--until",
+        default="",
+        metavar="SECTION",
+        help="walkthrough, providers: stop after this section",
     )
     parser.add_argument(
         "--scenario", action="append", default=[], help="matrix: only this one; may be given again"
