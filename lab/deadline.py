@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -46,6 +47,18 @@ class Deadline:
         return self.left == 0.0
 
 
+class CalledOff(Exception):  # no error: nobody wants to know any more
+    """Whoever this thread waits for was interrupted."""
+
+
+_thread = threading.local()
+
+
+def heed(off: threading.Event) -> None:
+    """From now on each wait of this thread ends with CalledOff once that event is set."""
+    _thread.off = off
+
+
 def wait_for(
     look: Callable[[], T],
     enough: Callable[[T], bool],
@@ -57,8 +70,11 @@ def wait_for(
     The caller decides with `enough` whether what comes back is what it wanted. There is
     always at least one look. `progress` gets what was seen and the seconds left.
     """
+    off: threading.Event | None = getattr(_thread, "off", None)
     while True:
         seen = look()
+        if off and off.is_set():
+            raise CalledOff
         if enough(seen) or deadline.over:
             return seen
         progress(seen, deadline.left)
