@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from lab.guests import Guests
     from lab.machine import Machine
 
+BOOT = 120.0  # seconds until a machine answers that was given power, or was told to reboot
 GUEST_BOOT = 600.0  # the same of a guest, which may be emulated
 STATUS = 10.0  # seconds for crm_mon; one that takes longer is asking daemons that hang
 Say = Callable[[str], None]
@@ -146,7 +147,7 @@ class Lab:
             keys = {node: self.access.host_key(node) for node in machines}
             say(f"machines: {named(list(machines))} ({self.provider.name})")
             self.provider.up(Order(self.name, machines, seeds, built, self.access.key, keys, say))
-        within = self.provider.boot_deadline()
+        within = BOOT * self.provider.pace()
         on_each(self, self.scenario.nodes, lambda machine: machine.await_login(within))
         ssh = self.folder / "ssh"
         ssh.write_text(f'#!/bin/sh\nexec ssh -F "{self.access.ssh_config}" "$@"\n')
@@ -236,7 +237,7 @@ class Lab:
         with suppress(Unreachable):
             machine.run("systemctl reboot --no-block", within=20)
         self.close()
-        within = self.provider.boot_deadline()
+        within = BOOT * self.provider.pace()
         self.provider.await_reboot(self.name, node, before, within)
         machine.await_login(within)
 
@@ -251,7 +252,7 @@ class Lab:
         elif node in hypervisor.own(self):
             hypervisor.power_on(self, node)
         machines = self.scenario.nodes
-        within = self.provider.boot_deadline() if node in machines else GUEST_BOOT
+        within = BOOT * self.provider.pace() if node in machines else GUEST_BOOT
         self.machine(node).await_login(within)
 
     def status(self, node: str = "") -> ClusterStatus:

@@ -155,7 +155,8 @@ class Runner:
 
     def _part(self, part: PlannedPart) -> None:
         context = Context(self.lab, self._observer)
-        deadline = Deadline(part.within)
+        within = part.within * self.lab.provider.pace()
+        deadline = Deadline(within)
         for use in part.before:
             self._judge.check(use, context, {}, deadline, phase="before")
         memory = {
@@ -173,8 +174,8 @@ class Runner:
                     self._observer.begin_history()
                 for use in part.faults:
                     standing.enter_context(self._fault(use))
-                self._await(part.expect, context, memory, part.within)
-            self._await(part.healed, context, memory, part.within)
+                self._await(part.expect, context, memory, within)
+            self._await(part.healed, context, memory, within)
 
     def _await(
         self, uses: tuple[Use, ...], context: Context, memory: dict[int, object], within: float

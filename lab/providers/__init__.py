@@ -82,8 +82,8 @@ class Provider(Protocol):
     def boot(self, lab: str, node: str) -> str:
         """Identity of this boot: another text after each one, '' without power."""
 
-    def boot_deadline(self) -> float:
-        """Seconds until a machine answers after it was given power, or was told to reboot."""
+    def pace(self) -> float:
+        """How many times longer than on containers things may take; deadlines fit containers."""
 
     def console(self, lab: str, node: str, /) -> str:
         """What a machine wrote to its console since its start; '' where there is none."""

@@ -54,8 +54,8 @@ class Switch:
 
         def power_on(self, lab: str, node: str) -> None: ...
 
-    def boot_deadline(self) -> float:
-        return 120.0
+    def pace(self) -> float:
+        return 1.0
 
     def console(self, _lab: str, _node: str) -> str:
         return ""

@@ -64,6 +64,14 @@ class FakeLab:
     record: Record = field(default_factory=lambda: Record("a-lab", "", "", ""))
     saved: list[list[str]] = field(default_factory=list)
     folder: Path = Path("/nowhere")  # no BMC has a log there
+    slowness: float = 1.0
+
+    @property
+    def provider(self) -> FakeLab:
+        return self
+
+    def pace(self) -> float:
+        return self.slowness
 
     @property
     def access(self) -> FakeLab:
@@ -517,6 +525,20 @@ def test_commands_do_not_use_up_the_deadline(stage: Stage) -> None:
     stage.answers(one=slow)
     ended = stage.run(part(command("one"), before=(check(yes),), expect=(later(2),), within=SHORT))
     assert ended.verdict == "passed"
+
+
+def test_slow_machines_have_more_time(stage: Stage) -> None:
+    def late(_context: Context) -> bool:
+        return time.monotonic() - started > SHORT * 2
+
+    started = time.monotonic()
+    stage.lab.slowness = 10.0
+    assert stage.run(part(before=(check(late),), within=SHORT)).verdict == "passed"
+    started = time.monotonic()
+    assert stage.run(part(expect=(check(late),), within=SHORT)).verdict == "passed"
+    stage.lab.slowness = 1.0
+    started = time.monotonic()
+    assert stage.run(part(expect=(check(late),), within=SHORT)).verdict == "failed"
 
 
 def test_there_is_a_look_even_after_the_deadline(stage: Stage) -> None:
