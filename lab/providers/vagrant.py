@@ -33,7 +33,7 @@ from lab.vms import KERNEL_LINE
 
 UP = 1800.0  # seconds for `vagrant up`; three emulated machines take about 100
 BOOT = 600  # seconds that Vagrant waits for a login
-EMULATED = 4.0  # times longer: idle, such a machine boots in 30 s, and a cluster's boot at once
+EMULATED = 3.0  # times longer: an idle one boots in 30 s, and those of a lab boot at once
 POOL = "lab"
 MANAGEMENT = "192.168.121"  # its first three numbers; the fourth is that of the lab's address
 
