@@ -43,7 +43,7 @@ unit: setup run-unit  ## tests that need neither root nor a cluster
 real: setup-vagrant run-real  ## tests on real clusters; as root
 
 .PHONY: test-vagrant
-test-vagrant: setup-vagrant run-vagrant  ## chapters on virtual machines: an hour without KVM
+test-vagrant: setup-vagrant run-vagrant  ## chapters on virtual machines: two hours without KVM
 
 .PHONY: nightly
 nightly: setup run-nightly  ## tests that take too long for every change; then every scenario

@@ -14,9 +14,19 @@ pytestmark = [pytest.mark.vagrant, pytest.mark.takes(1800)]
 VERY_LONG = 5400.0  # seconds
 
 
-@pytest.mark.parametrize("chapter", ["remote-walkthrough", "guest-walkthrough"])
-def test_a_chapter(name: str, chapter: str) -> None:
-    done = lab("up", chapter, "--provider", "vagrant", "--name", name, within=VERY_LONG)
+@pytest.mark.parametrize(
+    ("chapter", "platform"),
+    [
+        ("remote-walkthrough", "debian-12"),
+        ("remote-walkthrough", "debian-13"),
+        ("guest-walkthrough", "debian-12"),
+        ("vm-cluster-nodes", "debian-12"),
+        ("vm-remote-nodes", "debian-12"),
+    ],
+)
+def test_a_chapter(name: str, chapter: str, platform: str) -> None:
+    given = [chapter, "--provider", "vagrant", "--platform", platform, "--name", name]
+    done = lab("up", *given, within=VERY_LONG)
     assert done.status == 0, done.output
     assert not re.search(r"^\S+ .*\b(FAIL|SKIP)\b", done.output, re.M), done.output
     no_secret(name, paths.results() / name / "latest")
