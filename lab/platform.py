@@ -20,13 +20,15 @@ class Box(Frozen):
     """A Vagrant box, or a distribution's cloud image, that machines start from.
 
     `checksum`: SHA-256 of the file. Without one nobody has recorded it yet, and whoever fetches the
-    file has to: what is not known for sure is not written down.
+    file has to: what is not known for sure is not written down. `mirror`: its packages are nowhere
+    but where LAB_MIRROR says.
     """
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] = ""  # OWNER/NAME, of a Vagrant box
     image: Annotated[str, Field(pattern=r"^[\w.+-]+\.(qcow2|box|img)$")] = ""  # the file's name
     version: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     checksum: Sha256 | None = None
+    mirror: bool = False
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -69,5 +71,5 @@ class Platform(Frozen):
 
     @property
     def is_built(self) -> bool:
-        """Whether its images can be built here, of packages."""
+        """Whether its images can be built here, of packages. Others start from a box."""
         return self.suite is not None
