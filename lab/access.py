@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import get_args
 
 from lab import command, kvm
-from lab.fields import Secret
+from lab.fields import Family, Secret
 from lab.model import Scenario
-from lab.providers import Provider, networkd
+from lab.providers import Provider, networkd, networkmanager
 
 SECRETS: tuple[str, ...] = get_args(Secret)
 _LENGTHS = {"bmc": 12}  # random bytes of a password: IPMI 2.0 takes 20 characters of it
@@ -80,11 +80,15 @@ class Access:
         return " ".join(self._public(self.folder / "keys" / node / "host").split()[:2])
 
     def seed(
-        self, scenario: Scenario, node: str, identity: Mapping[str, str] | None = None
+        self,
+        scenario: Scenario,
+        node: str,
+        identity: Mapping[str, str] | None = None,
+        family: Family = "debian",
     ) -> bytes:
         """A tar file that, unpacked at /, makes a bare machine this node.
 
-        `identity`: what its provider adds, path to content.
+        `identity`: what its provider adds, path to content. `family`: of its platform.
         """
         keys = self.folder / "keys"
         files: list[tuple[str, int, str | bytes]] = [
@@ -111,10 +115,16 @@ class Access:
             # a cache out of date, and asks QEMU anew at every turn: 14 s for a `virsh define`.
             unit = "etc/systemd/system/libvirtd.service.d/lab-no-kvm.conf"
             files.append((unit, 0o644, "[Service]\nExecStartPre=rm -f /dev/kvm\n"))
-        files += [(path, 0o644, content) for path, content in (identity or {}).items()]
+        added = dict(identity or {})
         if guest := scenario.guests.get(node):
-            network = networkd.static("eth0", guest.address)
-            files.append(("etc/systemd/network/lab.network", 0o644, network))
+            if family == "redhat":
+                added |= networkmanager.card("lab", guest.address)
+            else:
+                network = networkd.static("eth0", guest.address)
+                added["etc/systemd/network/lab.network"] = network
+        for path, content in added.items():
+            private = path.startswith(networkmanager.FOLDER)
+            files.append((path, 0o600 if private else 0o644, content))
         return _tar(files)
 
     def _public(self, key: Path) -> str:

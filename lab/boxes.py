@@ -1,8 +1,8 @@
 """Boxes: a platform's guest disk, kernel and initrd as Vagrant's libvirt provider takes them.
 
 A box here is a folder as Vagrant unpacks one; `pack` makes the single file of it. It boots its
-kernel directly: there is no partition, no boot loader and no key in it. What makes a machine of
-it comes with the lab's seed.
+kernel directly: there is no partition and no boot loader in it, unless it is made of one that was
+fetched; and no key in any. What makes a machine of it comes with the lab's seed.
 """
 
 from __future__ import annotations
@@ -96,6 +96,16 @@ def pack(images: Images, file: Path) -> None:
 
 def _make(images: Images, box: Path) -> None:
     box.mkdir()
+    if images.fetched:
+        os.link(images.box_disk, box / "box.img")
+        with images.box_disk.open("rb") as content:
+            size = int.from_bytes(content.read(32)[24:], "big")  # where qcow2 has it
+        _describe(box, size, "")
+    else:
+        _of_packages(images, box)
+
+
+def _of_packages(images: Images, box: Path) -> None:
     disk = images.folder / "guest.ext4"
     convert = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(disk), str(box / "box.img")]
     try:
@@ -104,7 +114,12 @@ def _make(images: Images, box: Path) -> None:
         raise CannotRun(f"the box of {images.platform} could not be made: {error}") from error
     for part in ("vmlinuz", "initrd"):
         os.link(images.folder / part, box / part)
-    size = -(-disk.stat().st_size // 1024**3)
-    metadata = {"provider": "libvirt", "format": "qcow2", "virtual_size": size}
+    _describe(box, disk.stat().st_size, _VAGRANTFILE)
+
+
+def _describe(box: Path, size: int, vagrantfile: str) -> None:
+    """Write what Vagrant reads of it. `size`: bytes of its disk, as a machine sees that."""
+    gigabytes = -(-size // 1024**3)
+    metadata = {"provider": "libvirt", "format": "qcow2", "virtual_size": gigabytes}
     (box / "metadata.json").write_text(json.dumps(metadata) + "\n")
-    (box / "Vagrantfile").write_text(_VAGRANTFILE)
+    (box / "Vagrantfile").write_text(vagrantfile)

@@ -3,6 +3,7 @@
     <cache>/PLATFORM-KEY        a set of images, perhaps with a box
     <cache>/.PLATFORM.build-*   a build: at work, or interrupted
     <cache>/.PLATFORM.gone-*    a set that is being removed, or half removed
+    <cache>/fetched             boxes that were downloaded: see lab.fetched
 
 Podman has copies of its own, see `lab.providers.podman_images`.
 """
@@ -13,10 +14,10 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lab import boxes, images, lock, paths, platforms, providers
+from lab import boxes, fetched, images, lock, paths, platforms, providers
 from lab import lab as labs
 from lab.errors import Busy, LabError
 from lab.images import Images
@@ -79,7 +80,8 @@ def stored() -> list[Stored]:
 
 def prune(*, everything: bool = False, dry_run: bool = False) -> list[Fate]:
     """Remove what no lab uses: the sets of other recipes than today's, with `everything` all sets,
-    what interrupted builds left, and podman's copies of sets that are gone.
+    what interrupted builds left, boxes that no set is made of, and podman's copies of sets that
+    are gone.
     """
     with images.in_use(by_nobody=True):
         fates = {one.name: Fate(one.name, one.size, _kept(one, everything)) for one in stored()}
@@ -102,7 +104,7 @@ def prune(*, everything: bool = False, dry_run: bool = False) -> list[Fate]:
         Fate(f"podman image {copy.name}", copy.size, "podman uses it" if copy in stuck else "")
         for copy in copies
     ]
-    return [*fates.values(), *left, *of_podman]
+    return [*fates.values(), *left, *_downloads(everything, dry_run=dry_run), *of_podman]
 
 
 def size(folder: Path) -> int:
@@ -179,6 +181,25 @@ def _leftovers(gone: set[str], *, dry_run: bool) -> list[Fate]:
             fates.append(Fate(what, bytes_))
         except Busy as error:
             fates.append(Fate(what, bytes_, error.message))
+    return fates
+
+
+def _downloads(everything: bool, *, dry_run: bool) -> list[Fate]:
+    """Remove boxes that were downloaded. Those that machines are made of stay: a next recipe needs
+    them again.
+    """
+    fates = []
+    for file, name in fetched.downloads().items():
+        current = name in platforms.names() and fetched.current(platforms.load(name), file)
+        kept = "the next recipe is made of it" if current and not everything else ""
+        fate = Fate(f"fetched/{file.name}", file.stat().st_size, kept)
+        try:
+            with lock.hold(paths.cache() / f"{name}.lock", f"the build of {name}"):
+                if not kept and not dry_run:
+                    file.unlink()
+            fates.append(fate)
+        except Busy as error:
+            fates.append(replace(fate, kept=error.message))
     return fates
 
 

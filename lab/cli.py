@@ -186,6 +186,9 @@ def parser() -> argparse.ArgumentParser:
     build = command("build", "images", about, group=deeds)
     build.add_argument("platform", nargs="*", metavar="PLATFORM", help="default: every one")
     build.add_argument("--box", action="store_true", help="the box for the provider vagrant too")
+    about = "of a platform that starts from a box: where that is, a file or an address"
+    build.add_argument("--from", dest="source", default="", metavar="FILE_OR_ADDRESS", help=about)
+    build.add_argument("--sha256", default="", metavar="HEX", help="its checksum")
     command("list", "images", "the images in the cache, and who uses them", json=True, group=deeds)
     about = "remove images of recipes that are no longer current and that no lab uses"
     prune = command("prune", "images", about, group=deeds)

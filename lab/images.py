@@ -1,9 +1,9 @@
 """Images of a platform: what its nodes and guests start from, built once, keyed by content.
 
-`boxes/<family>/build` makes them; this file decides whether that is needed, and keeps
-what it made in the cache under a key of everything that went into it. A build happens in
-a folder beside the final one and is renamed when it is whole, so that an interrupted
-build leaves nothing that could be taken for an image.
+`boxes/<family>/build` makes them, or `lab.customize` of a box that was fetched; this file decides
+whether that is needed, and keeps what was made in the cache under a key of everything that went
+into it. A build happens in a folder beside the final one and is renamed when it is whole, so that
+an interrupted build leaves nothing that could be taken for an image.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import command, lock, paths, platforms
-from lab.errors import CannotRun, CommandFailed
+from lab import builds, command, customize, fetched, lock, paths, platforms
+from lab.errors import CannotRun
+from lab.fetched import Offer
 from lab.platform import Platform
 
 WAIT = 60.0  # seconds for who looks who uses what; longer than that only a box is packed
@@ -28,11 +29,6 @@ BUILD_DEADLINE = 1800.0  # seconds; about 90 on two cores with a near mirror
 # What apt-get says of each index: its kind, where it is, whose it is.
 _TARGET = "$(CREATED_BY) $(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)"
 ROOM = 4 * 1024**3  # bytes that a build takes at its peak, with some to spare
-
-# How a build runs: killed when this process is (whatever kills it), in a PID namespace that
-# takes every process of a package's script along, in a mount namespace that takes the mounts.
-_CONFINED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork",
-             "--kill-child", "--mount-proc")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,6 +54,16 @@ class Images:
         """The package repository, a disk."""
         return self.folder / "packages.ext4"
 
+    @property
+    def box_disk(self) -> Path:
+        """The disk of a box that was fetched, made a node of: packages, boot loader, all of it."""
+        return self.folder / "box.img"
+
+    @property
+    def fetched(self) -> bool:
+        """Whether they are of a box that was fetched: that disk, and nothing else."""
+        return self.box_disk.exists()
+
     def version(self, package: str) -> str:
         """The version of a package in the repository or on the nodes ('' if in neither)."""
         for line in (self.folder / "versions").read_text().splitlines():
@@ -73,6 +79,8 @@ def key(platform: Platform) -> str:
     for path in platforms.recipe(platform):
         digest.update(f"{path.relative_to(paths.BOXES)} {path.stat().st_mode:o}\n".encode())
         digest.update(path.read_bytes())
+    if platform.box:
+        digest.update(fetched.agreed(platform).sha256.encode())
     return digest.hexdigest()[:12]
 
 
@@ -93,22 +101,30 @@ def in_use(*, by_nobody: bool = False) -> Iterator[None]:
         yield
 
 
-def ensure(platform: Platform, say: Callable[[str], None] = lambda _line: None) -> Images:
+def ensure(
+    platform: Platform,
+    say: Callable[[str], None] = lambda _line: None,
+    offer: Offer | None = None,
+) -> Images:
     """The platform's images, built now if the cache has none of this recipe.
 
-    `say` gets a line at each stage of a build. Two callers build once: the second waits.
+    `say` gets a line at each stage of a build. `offer`: of the box that they start from, something
+    that was not known before. Two callers build once: the second waits.
     Raises CannotRun where a build is not possible here.
     """
-    if ready := built(platform):
+    if not offer and (ready := built(platform)):
         return ready
     with lock.hold(
         paths.cache() / f"{platform.name}.lock",
         f"the image build of {platform.name}",
-        within=BUILD_DEADLINE,
+        within=BUILD_DEADLINE if platform.is_built else customize.WITHIN,
     ):
+        if not offer and (ready := built(platform)):
+            return ready
+        box = fetched.file(platform, offer or Offer(), say) if platform.box else None
         if ready := built(platform):
             return ready
-        _build(platform, say)
+        _build(platform, box, say)
     images = built(platform)
     assert images is not None
     return images
@@ -118,54 +134,25 @@ def _folder(platform: Platform) -> Path:
     return paths.cache() / f"{platform.name}-{key(platform)}"
 
 
-def _build(platform: Platform, say: Callable[[str], None]) -> None:
-    if platform.suite is None:
-        raise CannotRun(
-            f"images of {platform.name} cannot be built from packages",
-            hint=f"platforms that can: {', '.join(platforms.built_here())}",
-        )
+def _build(platform: Platform, box: Path | None, say: Callable[[str], None]) -> None:
+    """Make them: of packages, or of a `box`'s file."""
     paths.cache().mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(paths.cache()).free
-    if free < ROOM:
+    room = customize.ROOM if box else ROOM
+    if free < room:
         raise CannotRun(
-            f"building {platform.name} needs {ROOM >> 20} MiB in {paths.cache()}, "
+            f"building {platform.name} needs {room >> 20} MiB in {paths.cache()}, "
             f"{free >> 20} MiB are free",
             hint="free some room, or set LAB_CACHE to a folder on another disk",
         )
     recipe = key(platform)
-    say(f"building the images of {platform.title}: once for this recipe, about two minutes")
     with _work_folder(platform) as work:
-        groups = "\n".join(" ".join(group) for group in platform.repository.groups)
-        (work / "groups").write_text(groups + "\n")
-        (work / "apt.conf").write_text(_apt_options())
-        script = paths.BOXES / platform.family / "build"
-        log = work / "log"
-        with log.open("w") as out:
-
-            def keep(line: str) -> None:
-                out.write(line + "\n")
-                if line.startswith("### "):
-                    say(line.removeprefix("### "))
-
-            try:
-                command.run(
-                    [*_CONFINED, str(script), str(work), platform.suite],
-                    within=BUILD_DEADLINE,
-                    on_line=keep,
-                    env={
-                        "BASE": " ".join(platform.base),
-                        "GUEST": " ".join(platform.guest),
-                        "GROUPS_FILE": str(work / "groups"),
-                        "SOURCES": "\n".join(sources(platform.suite)),
-                        "APT_CONF": str(work / "apt.conf"),
-                    },
-                )
-            except CommandFailed as error:
-                tail = "\n  ".join(error.output.splitlines()[-12:])
-                raise CannotRun(
-                    f"the image build of {platform.name} failed; it last said:\n  {tail}",
-                    hint="is the package mirror reachable? `apt-get update` tells",
-                ) from error
+        if box:
+            say(f"making nodes of the {platform.title} that was fetched: once, some ten minutes")
+            customize.make(platform, box, work, say)
+        else:
+            say(f"building the images of {platform.title}: once for this recipe, about two minutes")
+            _of_packages(platform, work, say)
         images = Images(platform.name, recipe, work)
         _compare_versions(platform, images)
         if key(platform) != recipe:
@@ -179,6 +166,28 @@ def _build(platform: Platform, say: Callable[[str], None]) -> None:
         final = paths.cache() / f"{platform.name}-{recipe}"
         shutil.rmtree(final, ignore_errors=True)  # it is not whole, or we would not be here
         work.rename(final)
+
+
+def _of_packages(platform: Platform, work: Path, say: Callable[[str], None]) -> None:
+    assert platform.suite is not None
+    groups = "\n".join(" ".join(group) for group in platform.repository.groups)
+    (work / "groups").write_text(groups + "\n")
+    (work / "apt.conf").write_text(_apt_options())
+    builds.run(
+        [str(paths.BOXES / platform.family / "build"), str(work), platform.suite],
+        work,
+        f"the image build of {platform.name}",
+        say,
+        within=BUILD_DEADLINE,
+        env={
+            "BASE": " ".join(platform.base),
+            "GUEST": " ".join(platform.guest),
+            "GROUPS_FILE": str(work / "groups"),
+            "SOURCES": "\n".join(sources(platform.suite)),
+            "APT_CONF": str(work / "apt.conf"),
+        },
+        hint="is the package mirror reachable? `apt-get update` tells",
+    )
 
 
 @contextmanager
@@ -198,15 +207,24 @@ def _work_folder(platform: Platform) -> Iterator[Path]:
 
 def _compare_versions(platform: Platform, images: Images) -> None:
     """Refuse images whose software is not what the platform's file says it is."""
+    path = f"boxes/{platform.name}/platform.yaml"
+    text = (paths.BOXES.parent / path).read_text()
+    wrong = []
     for software, package in platform.packages.items():
         said = platform.versions[software]
         real = re.sub(r"^\d+:", "", images.version(package))
         if not re.match(re.escape(said) + r"(?![\d])", real):
-            raise CannotRun(
-                f"boxes/{platform.name}/platform.yaml says {software} {said}, but the mirror "
-                f"has {package} {real or '(none)'}",
-                hint="correct versions: there and look through the scenarios' `when:`",
+            found = re.search(rf"^versions:[^\0]*?\b{re.escape(software)}:", text, re.MULTILINE)
+            line = f":{text.count(chr(10), 0, found.end()) + 1}" if found else ""
+            wrong.append(
+                f"{path}{line} says {software} {said}, but the mirror has {package} "
+                f"{real or '(none)'}"
             )
+    if wrong:
+        raise CannotRun(
+            "\n  ".join(wrong),
+            hint="correct versions: there and look through the scenarios' `when:`",
+        )
 
 
 def sources(suite: str) -> list[str]:

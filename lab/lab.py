@@ -140,9 +140,12 @@ class Lab:
         else:
             built = self._images(say)
             machines = self.scenario.nodes
+            family = self.platform.family
             seeds = {
-                node: self.access.seed(self.scenario, node, self.provider.identity(machine))
-                for node, machine in machines.items()
+                node: self.access.seed(
+                    self.scenario, node, self.provider.identity(machine, number, family), family
+                )
+                for number, (node, machine) in enumerate(machines.items(), start=1)
             }
             keys = {node: self.access.host_key(node) for node in machines}
             say(f"machines: {named(list(machines))} ({self.provider.name})")
@@ -191,10 +194,10 @@ class Lab:
             if kind == "container":
                 found = Containers(machine, ssh)
             elif self.platform.guests == "inside":
-                found = VirtualMachines(machine, ssh)
+                found = VirtualMachines(machine, ssh, direct=self.platform.is_built)
             else:
                 number = list(self.scenario.nodes).index(host) + 1
-                found = Siblings(machine, ssh, self.name, number)
+                found = Siblings(machine, ssh, self.name, number, direct=self.platform.is_built)
             self._guests[host, kind] = found
         return self._guests[host, kind]
 
@@ -206,7 +209,8 @@ class Lab:
     def create_guest(self, name: str) -> str:
         """Make a guest as the scenario describes it; what it runs on, in words."""
         guest: Guest = self.scenario.guests[name]
-        return self.guests_of(name).create(name, guest, self.access.seed(self.scenario, name))
+        seed = self.access.seed(self.scenario, name, family=self.platform.family)
+        return self.guests_of(name).create(name, guest, seed)
 
     def address(self, node: str) -> str:
         """A node's address on the lab's network."""

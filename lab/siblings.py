@@ -39,9 +39,11 @@ rm -f {_SOCKET} {_SOCKET}-ro
 class Siblings(VirtualMachines):
     """The guests of one host, on the libvirtd of the lab."""
 
-    def __init__(self, host: Machine, ssh: Path, lab: str, number: int) -> None:
-        """`number`: of the host among the lab's machines, from 1."""
-        super().__init__(Here(), ssh)
+    def __init__(
+        self, host: Machine, ssh: Path, lab: str, number: int, *, direct: bool = True
+    ) -> None:
+        """`number`: of the host among the lab's machines, from 1. `direct`: as of all of them."""
+        super().__init__(Here(), ssh, direct=direct)
         self._lab = lab
         self._ssh = ssh
         self._borrower = host

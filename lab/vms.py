@@ -5,10 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from xml.sax.saxutils import escape
 
 from lab import kvm
 from lab.guests import IMAGES, Guests
+from lab.here import Here
+from lab.machine import Machine
 from lab.model import Guest
 
 
@@ -33,14 +36,23 @@ class VirtualMachines(Guests):
     boot_is = "cat /proc/sys/kernel/random/boot_id"
     place = Place()
 
+    def __init__(self, host: Machine | Here, ssh: Path, *, direct: bool = True) -> None:
+        """`direct`: they boot a kernel that is handed over, from a disk that has packages of its
+        own beside it. Else from a box that was fetched: box.img is all that there is of images.
+        """
+        super().__init__(host, ssh)
+        self._direct = direct
+
     def create(self, name: str, guest: Guest, seed: bytes) -> str:
         disk = f"{self.place.disks}/{name}"
         self._host.put(seed, f"{disk}.seed", mode=0o600)
-        layer = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw"]
-        layer += ["-b", f"{self.place.images}/guest.ext4", f"{disk}.qcow2"]
+        image, kind = ("guest.ext4", "raw") if self._direct else ("box.img", "qcow2")
+        layer = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", kind]
+        layer += ["-b", f"{self.place.images}/{image}", f"{disk}.qcow2"]
         self._host.run(shlex.join(layer), check=True)
         why_not = kvm.missing()
-        self._start(name, domain_xml(name, guest, self.place, emulated=bool(why_not)))
+        xml = domain_xml(name, guest, self.place, emulated=bool(why_not), direct=self._direct)
+        self._start(name, xml)
         return f"emulated by QEMU (TCG): {why_not}" if why_not else "with KVM"
 
     def process(self, name: str) -> str:
@@ -69,21 +81,38 @@ KERNEL_LINE = (
 )
 
 
-def domain_xml(name: str, guest: Guest, place: Place, *, emulated: bool) -> str:
-    """The guest's libvirt XML: a direct kernel boot, three disks, one network card."""
+_KERNEL = f"""
+    <type arch="x86_64" machine="q35">hvm</type>
+    <kernel>{{images}}/vmlinuz</kernel>
+    <initrd>{{images}}/initrd</initrd>
+    <cmdline>{KERNEL_LINE}</cmdline>
+  """
+# The machine that libvirt takes by itself: CentOS 7's knows q35 hardly, release 10's nothing else.
+_LOADER = """<type arch="x86_64">hvm</type><boot dev="hd"/>"""
+_PACKAGES = """<disk type="file" device="disk">
+      <driver name="qemu" type="raw"/>
+      <source file="{images}/packages.ext4"/><target dev="vdb" bus="virtio"/><readonly/>
+    </disk>
+    """
+
+
+def domain_xml(
+    name: str, guest: Guest, place: Place, *, emulated: bool, direct: bool = True
+) -> str:
+    """The guest's libvirt XML: a kernel or, where not `direct`, a boot loader; its disk, that of
+    its seed, and with a kernel that of the packages; one network card.
+    """
     # QEMU's default cache of translated code is so large that filling it slows a boot down.
     cache = '<tcg><tb-cache unit="MiB">128</tb-cache></tcg>' if emulated else ""
     processor = '<cpu mode="maximum"/>' if emulated else '<cpu mode="host-passthrough"/>'
+    boot, packages, seed = _KERNEL, _PACKAGES, "vdc"
+    if not direct:
+        boot, packages, seed = _LOADER, "", "vdb"
     return f"""<domain type="{"qemu" if emulated else "kvm"}">
   <name>{escape(name)}</name>
   <memory unit="MiB">{guest.memory}</memory>
   <vcpu>{guest.cpus}</vcpu>
-  <os>
-    <type arch="x86_64" machine="q35">hvm</type>
-    <kernel>{place.images}/vmlinuz</kernel>
-    <initrd>{place.images}/initrd</initrd>
-    <cmdline>{KERNEL_LINE}</cmdline>
-  </os>
+  <os>{boot.format(images=place.images)}</os>
   <features><acpi/><apic/>{cache}</features>
   {processor}
   <on_reboot>restart</on_reboot>
@@ -93,13 +122,10 @@ def domain_xml(name: str, guest: Guest, place: Place, *, emulated: bool) -> str:
       <driver name="qemu" type="qcow2" cache="unsafe"/>
       <source file="{place.disks}/{escape(name)}.qcow2"/><target dev="vda" bus="virtio"/>
     </disk>
-    <disk type="file" device="disk">
+    {packages.format(images=place.images)}<disk type="file" device="disk">
       <driver name="qemu" type="raw"/>
-      <source file="{place.images}/packages.ext4"/><target dev="vdb" bus="virtio"/><readonly/>
-    </disk>
-    <disk type="file" device="disk">
-      <driver name="qemu" type="raw"/>
-      <source file="{place.disks}/{escape(name)}.seed"/><target dev="vdc" bus="virtio"/><readonly/>
+      <source file="{place.disks}/{escape(name)}.seed"/><target dev="{seed}" bus="virtio"/>
+      <readonly/><serial>lab-seed</serial>
     </disk>
     <interface type="bridge"><source bridge="{place.bridge}"/><model type="virtio"/>
       <rom enabled="no"/></interface>

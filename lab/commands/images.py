@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from lab import boxes, images, platforms
+from lab import boxes, doctor_vagrant, fetched, images, platforms
 from lab import doctor as doctors
 from lab.commands import Screen, aside, columns, print_json
 from lab.errors import BadInput
+from lab.fetched import Offer
+from lab.platform import Platform
 
 if TYPE_CHECKING:
     from lab.cache import Stored
@@ -25,22 +29,44 @@ def build_(options: argparse.Namespace) -> int:
     """`lab images build`"""
     names = dict.fromkeys(options.platform or platforms.built_here())
     wanted = [platforms.load(name) for name in names]  # a wrong name before anything is built
+    offer = _offer(options, wanted)
     if options.box:
         doctors.require_box()
     else:
         doctors.require()
+    if any(platform.box for platform in wanted):
+        doctor_vagrant.require_preparing()
     for platform in wanted:
         began = time.monotonic()
-        there = images.built(platform) is not None
-        made = images.ensure(platform, print)
+        before = images.built(platform)
+        made = images.ensure(platform, print, offer)
+        there = before == made
         took = "there already" if there else f"built in {time.monotonic() - began:.0f} s"
         print(f"{platform.name}: {took}, {made.folder}")
-        if options.box:
+        if options.box or platform.box:
             there = boxes.made(made)
             with images.in_use():
                 box = boxes.ensure(made)
             print(f"box {boxes.name(made)}: {'there already' if there else 'made'}, {box}")
     return 0
+
+
+def _offer(options: argparse.Namespace, wanted: Sequence[Platform]) -> Offer | None:
+    """What is said of a box by --from and --sha256; None where nothing is."""
+    source, sha256 = options.source, options.sha256.lower()
+    if not source and not sha256:
+        return None
+    if len(wanted) != 1 or not wanted[0].box:
+        boxed = [name for name in platforms.names() if platforms.load(name).box]
+        raise BadInput(
+            "--from and --sha256 are of one box: name one platform that starts from one, of "
+            + ", ".join(boxed)
+        )
+    if sha256 and not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise BadInput(f"--sha256 takes 64 hexadecimal digits, and {options.sha256!r} is none such")
+    if source and not fetched.is_address(source):
+        source = str(Path(source).absolute())
+    return Offer(source, sha256)
 
 
 def list_(options: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lab.errors import BadInput
-from lab.fields import GuestPlace
+from lab.fields import Family, GuestPlace
 from lab.images import Images
 from lab.model import Machine
 from lab.paths import RUN
@@ -103,8 +103,10 @@ class Provider(Protocol):
     def guests(self) -> GuestPlace:
         """Where virtual machines of its machines run: inside their host, or beside it."""
 
-    def identity(self, machine: Machine, /) -> dict[str, str]:
-        """Files, path to content, that a machine of this kind needs in its seed."""
+    def identity(self, machine: Machine, number: int, family: Family, /) -> dict[str, str]:
+        """Files, path to content, that a machine of this kind needs in its seed. `number`: of it
+        among the lab's machines, from 1.
+        """
 
     def ssh_options(self, lab: str, node: str, machine: Machine, /) -> dict[str, str]:
         """OpenSSH client options that reach a machine whatever its network does."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lab import boxes, doctor_vagrant, images, kvm, platforms
+from lab import boxes, doctor_vagrant, fetched, images, kvm, platforms
 from lab.errors import BadInput, CannotRun
 from lab.fleet import named
 from lab.model import Guest, Machine, Scenario
@@ -29,7 +29,7 @@ class Choice:
 
 def choice(wish: str, scenario: Scenario, platform: Platform) -> Choice:
     """What a new lab's machines are made of. BadInput for a wish that cannot be, or where none is
-    left; CannotRun where a box would have to be fetched.
+    left; CannotRun where a box cannot be fetched, or no machine be made of it.
     """
     check(wish or AUTO)
     reason = only_containers(scenario.nodes, scenario.guests)
@@ -42,15 +42,26 @@ def choice(wish: str, scenario: Scenario, platform: Platform) -> Choice:
             )
         if reason:
             raise BadInput(f"{needs}, but {reason}", hint=f"--platform {platforms.DEFAULT}")
-        raise CannotRun(
-            f"{starts}, and lab does not fetch boxes yet: of {platform.name} it has the plans",
-            hint=f"lab show SCENARIO --platform {platform.name}",
-        )
+        return _of_box(wish, platform)
     if wish in ("", AUTO):
         return chosen(scenario, kvm.missing, doctor_vagrant.without, lambda: boxless(platform))
     if wish == "vagrant" and reason:
         raise BadInput(f"provider vagrant: {reason}", hint="--provider podman")
     return Choice(wish)
+
+
+def _of_box(wish: str, platform: Platform) -> Choice:
+    if not images.built(platform):
+        doctor_vagrant.require_preparing()
+        fetched.check(platform)
+    if wish == "vagrant":
+        return Choice(wish)
+    if lacks := doctor_vagrant.without():
+        raise CannotRun(
+            f"{platform.name} starts from a box, and {lacks}",
+            hint="run: lab doctor --fix --provider vagrant",
+        )
+    return Choice("vagrant", "podman has no machines of boxes")
 
 
 def chosen(scenario: Scenario, *reasons: Reason) -> Choice:

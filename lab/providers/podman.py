@@ -22,7 +22,7 @@ from typing import Any
 from lab import command, lock
 from lab.deadline import Deadline, wait_for
 from lab.errors import Busy, CannotRun, CommandFailed, LabError
-from lab.fields import GuestPlace
+from lab.fields import Family, GuestPlace
 from lab.images import Images
 from lab.model import Machine
 from lab.paths import RUN
@@ -206,7 +206,7 @@ class Podman(network.Switch):
     def guests(self) -> GuestPlace:
         return "inside"
 
-    def identity(self, _machine: Machine) -> dict[str, str]:
+    def identity(self, _machine: Machine, _number: int, _family: Family) -> dict[str, str]:
         return {}
 
     def ssh_options(self, lab: str, node: str, machine: Machine) -> dict[str, str]:

@@ -21,12 +21,13 @@ from typing import Any
 
 import libvirt
 
-from lab import boxes, command, kvm, lock, memory
+from lab import boxes, command, kvm, lock, memory, platforms
 from lab.errors import BadInput, Busy, CannotRun, CommandFailed, LabError
-from lab.fields import GuestPlace
+from lab.fields import Family, GuestPlace
 from lab.hypervisor import set_link
+from lab.images import Images
 from lab.model import Machine
-from lab.providers import LOCK, WAIT, Order, libvirtd, network, networkd
+from lab.providers import LOCK, WAIT, Order, libvirtd, network, networkd, networkmanager
 from lab.providers.choice import only_containers
 from lab.providers.vagrant_program import Program
 from lab.vms import KERNEL_LINE
@@ -120,7 +121,8 @@ class Vagrant(network.Switch):
     def boot(self, lab: str, node: str) -> str:
         if not self.running(lab).get(node):
             return ""
-        # One line for each boot: the initrd writes it, so a reboot that QEMU survives counts too.
+        # One line for each boot: the initrd writes it (in a box that was fetched a service, early),
+        # so a reboot that QEMU survives counts too.
         boots = re.findall(r"^lab boot (\S+)", console(lab, node), re.MULTILINE)
         try:
             pid = (libvirtd.runtime(lab) / f"libvirt/qemu/{node}.pid").read_text().strip()
@@ -143,8 +145,8 @@ class Vagrant(network.Switch):
     def guests(self) -> GuestPlace:
         return "beside" if kvm.not_nested() else "inside"
 
-    def identity(self, machine: Machine) -> dict[str, str]:
-        return identity(machine)
+    def identity(self, machine: Machine, number: int, family: Family) -> dict[str, str]:
+        return identity(machine, number, family)
 
     def ssh_options(self, lab: str, _node: str, machine: Machine) -> dict[str, str]:
         inside = network.inside(
@@ -154,8 +156,14 @@ class Vagrant(network.Switch):
         return {"ProxyCommand": " ".join(inside)}
 
 
-def identity(machine: Machine) -> dict[str, str]:
-    """Its network, as systemd-networkd reads it: eth0, in br0 where it has guests; eth1 by DHCP."""
+def identity(machine: Machine, number: int, family: Family) -> dict[str, str]:
+    """Its network, as its family reads it: eth0, in br0 where it has guests; eth1 by DHCP."""
+    if family == "redhat":
+        mac = _mac(number)
+        lab = networkmanager.bridged("br0", machine.address, mac)
+        if not machine.hypervisor:
+            lab = networkmanager.card("eth0", machine.address, mac)
+        return lab | networkmanager.management(_management_mac(number))
     card = "br0" if machine.hypervisor else "eth0"
     files = {
         f"{card}.network": networkd.static(card, machine.address),
@@ -176,26 +184,27 @@ def identity(machine: Machine) -> dict[str, str]:
 def nodes_file(order: Order) -> dict[str, Any]:
     """What the Vagrantfile reads: the machines, and what is the same for all of them."""
     emulated = bool(kvm.missing())
+    direct = {} if order.images.fetched else {"kernel_line": KERNEL_LINE}
     log = libvirtd.folder(order.lab) / "log/qemu"
     return {
         "box": boxes.name(order.images),
-        "guest": "debian",
+        "guest": platforms.load(order.images.platform).family,  # as Vagrant calls it, too
         "uri": "qemu:///system",
         "key": str(order.key),
         "driver": "qemu" if emulated else "kvm",
         "cpu_mode": "maximum" if emulated else "host-passthrough",
         "nested": not emulated,
         "boot_timeout": BOOT,
-        "kernel_line": KERNEL_LINE,
+        **direct,
         "management": f"{MANAGEMENT}.0/24",
-        "disks": {"vdb": "packages", "vdc": "seed"},
+        "disks": dict(zip(("vdb", "vdc"), _disks(order.images), strict=False)),
         "nodes": [
             {
                 "name": node,
                 "memory": machine.memory,
                 "cpus": machine.cpus,
                 "bridge": network.bridge(number),
-                "mac": f"52:54:00:7a:01:{number:02x}",
+                "mac": _mac(number),
                 "management_mac": _management_mac(number),
                 "console": str(log / f"{node}-console.log"),
             }
@@ -280,14 +289,24 @@ def _fill_pool(order: Order, box: Path) -> None:
         raw = pool / f"{node}.tar"
         raw.touch(mode=0o600)
         raw.write_bytes(seed)
-        for what, below in (("packages", order.images.packages_disk), ("seed", raw)):
+        for what in _disks(order.images):
+            below = raw if what == "seed" else order.images.packages_disk
             disk = pool / f"{node}.{what}"
             if not disk.exists():
                 command.run([*layer, str(below), str(disk)], within=60)
 
 
+def _disks(images: Images) -> list[str]:
+    """A machine's disks beyond the box's, in their order. A fetched box has its packages on it."""
+    return ["seed"] if images.fetched else ["packages", "seed"]
+
+
 def _management(machine: Machine) -> str:
     return f"{MANAGEMENT}.{machine.address.rpartition('.')[2]}"
+
+
+def _mac(number: int) -> str:
+    return f"52:54:00:7a:01:{number:02x}"
 
 
 def _management_mac(number: int) -> str:

@@ -250,7 +250,10 @@ def test_up_says_which_provider_it_needs(
 ) -> None:
     monkeypatch.setenv("LAB_STATE", str(tmp_path))
     monkeypatch.setattr("lab.paths.RUN", tmp_path / "run")
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("LAB_MIRROR", raising=False)
     monkeypatch.setattr("lab.doctor.require", lambda _provider: None)
+    monkeypatch.setattr("lab.doctor_vagrant.require_preparing", lambda: None)
     monkeypatch.setattr("lab.providers.podman.Podman.labs", lambda _: set())
     up = ["up", "guest-walkthrough", "--platform", platform]
     assert cli.main([*up, "--provider", "podman"]) == 2
@@ -265,5 +268,5 @@ def test_up_says_which_provider_it_needs(
     )
     # Where none is named: said before there is a lab.
     assert cli.main(up) == 3
-    assert "lab does not fetch boxes yet" in capsys.readouterr().err
+    assert "LAB_MIRROR" in capsys.readouterr().err
     assert not list(tmp_path.glob("labs/*"))

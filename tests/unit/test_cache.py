@@ -434,7 +434,7 @@ def test_list(podman: Podman, capsys: pytest.CaptureFixture[str]) -> None:
 def test_build(
     podman: Podman, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def build(platform: Any, say: Callable[[str], None]) -> None:
+    def build(platform: Any, _box: Path | None, say: Callable[[str], None]) -> None:
         say(f"building {platform.name}")
         fill(CURRENT, platform.name)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import boxes, images, kvm, platforms, scenario
+from lab import boxes, doctor_vagrant, images, kvm, platforms, scenario
 from lab.errors import BadInput, CannotRun
 from lab.model import Scenario
 from lab.providers import Order, choice
@@ -105,14 +105,68 @@ def test_a_wish_that_cannot_be(platform: str, name: str) -> None:
     assert choice.choice("podman", of(name), platforms.load(platform)) == Choice("podman")
 
 
-@pytest.mark.parametrize("wish", ["", "auto", "vagrant"])
-def test_a_platform_with_a_box_is_a_plan_so_far(platform: str, wish: str) -> None:
-    says = "starts from the box centos/7 1708.01, and lab does not fetch boxes yet"
-    with pytest.raises(CannotRun, match=says) as caught:
-        choice.choice(wish, WALK, platforms.load("centos-7"))
-    assert caught.value.hint == "lab show SCENARIO --platform centos-7"
+CENTOS, STREAM = "centos-7", "centos-stream-10"  # a box with a name, an image
+
+
+@pytest.fixture
+def lacking(platform: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """What this machine has not, of programs; and Vagrant, where that is among them."""
+    assert platform
+    found: set[str] = set()
+    monkeypatch.setattr("shutil.which", lambda name: None if name in found else f"/bin/{name}")
+
+    def without() -> str:
+        return "the provider vagrant lacks vagrant" if "vagrant" in found else ""
+
+    monkeypatch.setattr(doctor_vagrant, "without", without)
+    monkeypatch.setenv("LAB_MIRROR", "http://mirror.test")
+    return found
+
+
+@pytest.mark.usefixtures("lacking")
+@pytest.mark.parametrize("name", [CENTOS, STREAM])
+def test_a_platform_with_a_box_is_for_virtual_machines(name: str) -> None:
+    """Whether KVM works or not: there is no other way."""
+    found = choice.choice("auto", WALK, platforms.load(name))
+    assert found == Choice("vagrant", "podman has no machines of boxes")
+    assert choice.choice("vagrant", WALK, platforms.load(name)) == Choice("vagrant")
     with pytest.raises(BadInput, match="podman has no machines of boxes"):
-        choice.choice("podman", WALK, platforms.load("centos-7"))
+        choice.choice("podman", WALK, platforms.load(name))
+
+
+@pytest.mark.parametrize("wish", ["", "auto", "vagrant"])
+def test_a_box_that_cannot_be_fetched(
+    lacking: set[str], monkeypatch: pytest.MonkeyPatch, wish: str
+) -> None:
+    monkeypatch.delenv("LAB_MIRROR")
+    assert lacking == set()
+    with pytest.raises(CannotRun, match="is, only you can say") as caught:
+        choice.choice(wish, WALK, platforms.load(STREAM))
+    assert caught.value.hint.startswith(f"lab images build {STREAM} --from FILE_OR_ADDRESS")
+    with pytest.raises(CannotRun, match="in no mirror") as caught:
+        choice.choice(wish, WALK, platforms.load(CENTOS))
+    assert "LAB_MIRROR" in caught.value.hint
+    # AlmaLinux's has a name, and its release is on every mirror.
+    assert choice.choice(wish, WALK, platforms.load("almalinux-9")).provider == "vagrant"
+
+
+def test_a_box_that_no_node_can_be_made_of(lacking: set[str], tmp_path: Path) -> None:
+    lacking |= {"virt-customize", "virt-cat"}
+    platform = platforms.load(CENTOS)
+    with pytest.raises(CannotRun, match="lacks virt-customize, virt-cat") as caught:
+        choice.choice("auto", WALK, platform)
+    assert caught.value.hint == "install: guestfs-tools"
+    folder = tmp_path / f"{CENTOS}-{images.key(platform)}"
+    folder.mkdir()
+    (folder / "versions").touch()  # made once, it takes nothing more
+    assert choice.choice("auto", WALK, platform).provider == "vagrant"
+
+
+def test_a_box_without_vagrant(lacking: set[str]) -> None:
+    lacking.add("vagrant")
+    with pytest.raises(CannotRun, match="from a box, and the provider vagrant lacks") as caught:
+        choice.choice("auto", WALK, platforms.load(CENTOS))
+    assert caught.value.hint == "run: lab doctor --fix --provider vagrant"
 
 
 @pytest.mark.parametrize("wish", ["", "auto", "podman", "vagrant"])

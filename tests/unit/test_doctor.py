@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import cli, command, doctor, doctor_vagrant, images, kvm, memory, paths
+from lab import cli, command, doctor, doctor_vagrant, images, kvm, memory, paths, platforms
 from lab.errors import CannotRun, CommandFailed
 from lab.finding import Finding
 from lab.providers import cgroups, choice, vagrant_program
@@ -376,3 +376,32 @@ def test_what_the_command_says_of_the_provider(
     assert not lines[0].startswith("provider")
     assert cli.main(["doctor", "--provider", "cloud"]) == 2
     assert "choose one of: auto, podman, vagrant" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("vagrant")
+def test_fetched_boxes(machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is there, what is lacking, what gets it; nobody needs it, and --fix leaves it out."""
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path))
+    monkeypatch.delenv("LAB_MIRROR", raising=False)
+    machine.lacking = {"virt-customize"}
+    found = {f.name: f for f in doctor.examine("vagrant")}
+    tool = found["virt-customize"]
+    assert (tool.ok, tool.needed, tool.fix) == (False, False, "install guestfs-tools")
+    assert found["virt-cat"].ok
+    boxes = {name: found[f"box of {name}"] for name in platforms.names()}
+    assert not any(box.ok or box.needed for box in boxes.values())
+    assert boxes["almalinux-9"].seen == "not fetched, or not of today's recipe"
+    assert boxes["almalinux-9"].fix == "lab images build almalinux-9"
+    assert "LAB_MIRROR" in boxes["centos-7"].fix
+    assert "--from FILE_OR_ADDRESS" in boxes["centos-stream-9"].fix
+    doctor.require("vagrant")
+    doctor.fix(lambda _: None, "vagrant")
+    assert machine.ran == []
+    for name in ("centos-7", "centos-stream-9"):
+        folder = tmp_path / f"{name}-{images.key(platforms.load(name))}"
+        folder.mkdir()
+        (folder / "versions").touch()
+    found = {f.name: f for f in doctor.examine("vagrant")}
+    assert found["box of centos-7"].ok
+    assert found["box of centos-stream-9"].seen == "made a node of"
+    assert not found["box of almalinux-9"].ok

@@ -13,10 +13,11 @@ from lab import command, coverage, kvm, paths, platforms, scenario, siblings, vm
 from lab import plan as plans
 from lab.errors import CommandFailed, LabError
 from lab.here import Here
+from lab.lab import Lab
 from lab.model import Guest
 from lab.providers import libvirtd
 from lab.siblings import Siblings
-from lab.vms import Place, domain_xml
+from lab.vms import Place, VirtualMachines, domain_xml
 
 GUEST = Guest(host="example-host", address="192.168.122.10")
 
@@ -66,6 +67,60 @@ def test_by_default_all_is_the_hosts_own() -> None:
     bridge = root.find("devices/interface/source")
     assert bridge is not None
     assert bridge.get("bridge") == "br0"
+
+
+class Maker(Host):
+    """A host on which guests are made."""
+
+    def put(self, _content: bytes, path: str, **_: Any) -> None:
+        self.typed.append(f"put {path}")
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_what_a_guest_starts_from(monkeypatch: pytest.MonkeyPatch, direct: bool) -> None:
+    """The platform's own disk and kernel, or the one file of a box that was fetched."""
+    defined: list[str] = []
+    monkeypatch.setattr(VirtualMachines, "_start", lambda _self, _name, xml: defined.append(xml))
+    monkeypatch.setattr(kvm, "missing", lambda: "")
+    host = Maker()
+    VirtualMachines(cast(Any, host), Path("ssh"), direct=direct).create("guest1", GUEST, b"seed")
+    put, layer = host.typed
+    assert put == "put /var/lib/libvirt/images/guest1.seed"
+    image = "-F raw -b /srv/images/guest.ext4" if direct else "-F qcow2 -b /srv/images/box.img"
+    assert image in layer
+    root = ET.fromstring(defined[0])
+    own = ["guest1.qcow2", "packages.ext4", "guest1.seed"] if direct else [
+        "guest1.qcow2",
+        "guest1.seed",
+    ]  # fmt: skip
+    files = [Path(str(one.get("file"))).name for one in root.findall("devices/disk/source")]
+    assert files == own
+    places = [one.get("dev") for one in root.findall("devices/disk/target")]
+    assert places == ["vda", "vdb", "vdc"][: len(own)]
+    (seed,) = (one for one in root.findall("devices/disk") if one.findtext("serial"))
+    assert seed.findtext("serial") == "lab-seed"
+    assert (root.findtext("os/kernel"), root.find("os/boot") is None) == (
+        ("/srv/images/vmlinuz", True) if direct else (None, False)
+    )
+    # Machines of later releases are of one kind, those of earlier ones of another.
+    machine = root.find("os/type")
+    assert machine is not None
+    assert machine.get("machine") == ("q35" if direct else None)
+
+
+@pytest.mark.parametrize(("platform", "direct"), [("debian-13", True), ("centos-7", False)])
+@pytest.mark.parametrize("place", ["inside", "beside"])
+def test_a_labs_guests_are_of_its_platform(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, platform: str, direct: bool, place: str
+) -> None:
+    monkeypatch.setattr(paths, "state", lambda: tmp_path)
+    monkeypatch.setattr("lab.providers.vagrant.Vagrant.guests", lambda _: place)
+    path = scenario.find("guest-walkthrough")
+    lab = Lab.create("a", path, platform, "vagrant")
+    found = lab.guests("example-host")
+    assert isinstance(found, VirtualMachines)
+    assert isinstance(found, Siblings) is (place == "beside")
+    assert found._direct is direct
 
 
 def test_lending(ran: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,44 @@ def test_the_vagrantfile_reads_what_the_nodes_file_has(order: Order) -> None:
     found = vagrant.nodes_file(order)
     assert set(re.findall(r'\blab\["(\w+)"\]', text)) == set(found)
     assert set(re.findall(r'\bnode\["(\w+)"\]', text)) == set(found["nodes"][0])
+
+
+def boxed(order: Order) -> Order:
+    """The same machines, of a box that was fetched."""
+    images = Images("centos-7", "0123456789ab", order.images.folder)
+    images.box_disk.touch()
+    return replace(order, images=images)
+
+
+def test_a_fetched_box_boots_by_its_boot_loader(order: Order) -> None:
+    debian, centos = vagrant.nodes_file(order), vagrant.nodes_file(boxed(order))
+    assert debian.keys() - centos.keys() == {"kernel_line"}
+    assert (debian["guest"], centos["guest"]) == ("debian", "redhat")
+    assert (debian["box"], centos["box"]) == ("lab/debian-12", "lab/centos-7")
+    text = (paths.ROOT / "Vagrantfile").read_text()
+    assert 'libvirt.cmd_line = lab["kernel_line"] if lab["kernel_line"]' in text
+
+
+def test_disks_beyond_the_boxs(order: Order) -> None:
+    """Debian's fstab and seed know theirs by their place, the others theirs by its serial."""
+    assert vagrant.nodes_file(order)["disks"] == {"vdb": "packages", "vdc": "seed"}
+    assert vagrant.nodes_file(boxed(order))["disks"] == {"vdb": "seed"}
+    assert 'serial: "lab-#{disk}"' in (paths.ROOT / "Vagrantfile").read_text()
+
+
+def test_what_is_put_where_vagrant_takes_it_from(
+    order: Order, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made: list[list[str]] = []
+    monkeypatch.setattr("lab.command.run", lambda argv, **_: made.append(argv))
+    pool = libvirtd.folder("nemo") / "pool"
+    pool.mkdir(parents=True)
+    seeds = {"node1": b"seed"}
+    vagrant._fill_pool(replace(order, seeds=seeds), tmp_path)
+    assert [Path(argv[-1]).name for argv in made] == ["node1.packages", "node1.seed"]
+    made.clear()
+    vagrant._fill_pool(replace(boxed(order), seeds=seeds), tmp_path)
+    assert [Path(argv[-1]).name for argv in made] == ["node1.seed"]
 
 
 # libvirt's XML
@@ -171,10 +210,10 @@ def test_without_power_there_is_no_boot(machine: Path, monkeypatch: pytest.Monke
 
 
 def test_a_machines_address_is_on_the_card_that_the_book_means() -> None:
-    plain = vagrant.identity(NODES["node1"])
+    plain = vagrant.identity(NODES["node1"], 1, "debian")
     assert "Address=192.168.122.101/24" in plain["etc/systemd/network/eth0.network"]
     assert not any("br0" in name for name in plain)
-    host = vagrant.identity(NODES["host"])
+    host = vagrant.identity(NODES["host"], 3, "debian")
     assert "Address=192.168.122.100/24" in host["etc/systemd/network/br0.network"]
     assert "\nAddress=" not in host["etc/systemd/network/eth0.network"]
     assert "Bridge=br0" in host["etc/systemd/network/eth0.network"]

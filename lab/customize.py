@@ -1,0 +1,137 @@
+"""A box that was fetched becomes a platform's image: a copy of its disk, made a node of.
+
+boxes/<family>/prepare runs in that copy, by virt-customize: in a small virtual machine of
+libguestfs, with a network, and with nothing of this machine but that disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shlex
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lab import builds, command, paths
+from lab.errors import CannotRun, CommandFailed
+from lab.platform import Platform
+
+WITHIN = 3 * 3600.0  # seconds for fetching and preparing, where another one waits for it
+PREPARE = 5400.0  # seconds; ten minutes with KVM and a near mirror
+CONVERT = 1200.0  # seconds
+READ = 300.0  # seconds for a file of the image
+ROOM = 10 * 1024**3  # bytes at its peak: the box unpacked, its copy, and what is installed there
+MEMORY = 2048  # MiB for what runs in the image; dnf needs more than libguestfs gives by itself
+_PROGRAM_S_OWN = {"LIBGUESTFS_BACKEND": "direct"}  # no libvirtd is asked for it
+
+
+def make(platform: Platform, file: Path, work: Path, say: Callable[[str], None]) -> None:
+    """Write into `work`: box.img, a node's disk, and versions (package and version, a line each).
+
+    `file`: a box of Vagrant's for libvirt, or a disk image. Raises CannotRun where it is none, or
+    where it cannot be made a node of.
+    """
+    disk = work / "box.img"
+    say(f"unpacking {file.name}")
+    source = work / "arrived"
+    if tarfile.is_tarfile(file):
+        _unpack(file, source)
+    else:
+        source.symlink_to(file)
+    kind = _kind(source, file)
+    _run(["qemu-img", "convert", "-f", kind, "-O", "qcow2", str(source), str(disk)], CONVERT)
+    source.unlink()
+    (work / "lab.env").write_text(environment(platform))
+    env = {**_PROGRAM_S_OWN, "LIBGUESTFS_TMPDIR": str(work)}
+    builds.run(
+        command_line(platform, work),
+        work,
+        f"preparing the box of {platform.name}",
+        say,
+        within=PREPARE,
+        env=env,
+        hint="LAB_MIRROR is where its packages are from; `libguestfs-test-tool` tells whether "
+        "virt-customize works here",
+    )
+    (work / "lab.env").unlink()
+    found = _run(["virt-cat", "--format=qcow2", "-a", str(disk), "/srv/versions"], READ, env)
+    (work / "versions").write_text(found)
+
+
+def command_line(platform: Platform, work: Path) -> list[str]:
+    """What is done to work/box.img, in this order."""
+    return [
+        *("virt-customize", "--format", "qcow2", "-a", str(work / "box.img")),
+        *("--memsize", str(MEMORY), "--smp", "2", "--network"),
+        *("--upload", f"{work / 'lab.env'}:/etc/lab.env"),
+        *("--run", str(paths.BOXES / platform.family / "prepare")),
+        *("--delete", "/tmp/builder.log"),  # all that `prepare` said
+        "--selinux-relabel",
+    ]
+
+
+def environment(platform: Platform) -> str:
+    """What `prepare` reads, as a shell takes it."""
+    values = {
+        "BASE": " ".join(platform.base),
+        "REPOSITORY": "\n".join(" ".join(group) for group in platform.repository.groups),
+        "LAB_MIRROR": os.environ.get("LAB_MIRROR", ""),
+    }
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+
+
+def _unpack(box: Path, disk: Path) -> None:
+    """The one disk that is in a box of Vagrant's."""
+    try:
+        with tarfile.open(box) as tar:
+            members = {os.path.normpath(one.name): one for one in tar.getmembers() if one.isfile()}
+            metadata = tar.extractfile(members["metadata.json"])
+            assert metadata is not None
+            said = json.loads(metadata.read(1 << 20))
+            provider = said["provider"]
+            disks = [os.path.normpath(one["path"]) for one in said.get("disks", [])] or ["box.img"]
+            if provider != "libvirt" or len(disks) != 1:
+                raise CannotRun(
+                    f"{box} is a box for {provider} with {len(disks)} disks, not one for libvirt "
+                    "with one disk"
+                )
+            content = tar.extractfile(members[disks[0]])
+            assert content is not None
+            with content, disk.open("wb") as out:
+                shutil.copyfileobj(content, out, 1 << 20)
+    except (tarfile.TarError, EOFError, KeyError, ValueError, TypeError) as error:
+        raise CannotRun(f"{box} is no box of Vagrant's: {error}") from error
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
+        raise CannotRun(
+            f"{box} could not be unpacked: {error.strerror or error}",
+            hint="free some room, or set LAB_CACHE to a folder on another disk" if full else "",
+        ) from error
+
+
+def _kind(disk: Path, file: Path) -> str:
+    """qcow2 or raw. One that would read other files of this machine is refused."""
+    info: dict[str, Any] = json.loads(
+        _run(["qemu-img", "info", "--output=json", "--force-share", str(disk)], READ)
+    )
+    details = info.get("format-specific", {}).get("data", {})
+    if info["format"] not in ("qcow2", "raw"):
+        raise CannotRun(f"{file} is a disk of the kind {info['format']}, not qcow2 or raw")
+    with disk.open("rb") as content:
+        start = content.read(512)
+    if info["format"] == "raw" and start[510:] != b"\x55\xaa":  # anything else is "raw", too
+        raise CannotRun(f"{file} is neither a box of Vagrant's nor a disk that boots")
+    if "backing-filename" in info or "data-file" in details:
+        raise CannotRun(f"{file} is no disk by itself: it needs another file")
+    return str(info["format"])
+
+
+def _run(argv: list[str], within: float, env: dict[str, str] | None = None) -> str:
+    try:
+        return command.run(argv, within=within, env=env).stdout
+    except CommandFailed as error:
+        raise CannotRun(f"the box could not be made a node of: {error}") from error
