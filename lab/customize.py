@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lab import builds, command, paths
+from lab import builds, command, kvm, paths
 from lab.errors import CannotRun, CommandFailed
 from lab.platform import Platform
 
@@ -26,7 +26,6 @@ CONVERT = 1200.0  # seconds
 READ = 300.0  # seconds for a file of the image
 ROOM = 10 * 1024**3  # bytes at its peak: the box unpacked, its copy, and what is installed there
 MEMORY = 2048  # MiB for what runs in the image; dnf needs more than libguestfs gives by itself
-_PROGRAM_S_OWN = {"LIBGUESTFS_BACKEND": "direct"}  # no libvirtd is asked for it
 
 
 def make(platform: Platform, file: Path, work: Path, say: Callable[[str], None]) -> None:
@@ -46,7 +45,7 @@ def make(platform: Platform, file: Path, work: Path, say: Callable[[str], None])
     _run(["qemu-img", "convert", "-f", kind, "-O", "qcow2", str(source), str(disk)], CONVERT)
     source.unlink()
     (work / "lab.env").write_text(environment(platform))
-    env = {**_PROGRAM_S_OWN, "LIBGUESTFS_TMPDIR": str(work)}
+    env = _settings(work)
     builds.run(
         command_line(platform, work),
         work,
@@ -82,6 +81,12 @@ def environment(platform: Platform) -> str:
         "LAB_MIRROR": os.environ.get("LAB_MIRROR", ""),
     }
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+
+
+def _settings(work: Path) -> dict[str, str]:
+    """libguestfs's: no libvirtd is asked, and no KVM that is there but does not work."""
+    settings = {"LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_TMPDIR": str(work)}
+    return settings | ({"LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"} if kvm.missing() else {})
 
 
 def _unpack(box: Path, disk: Path) -> None:

@@ -396,7 +396,7 @@ def test_fetched_boxes(machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert "--from FILE_OR_ADDRESS" in boxes["centos-stream-9"].fix
     doctor.require("vagrant")
     doctor.fix(lambda _: None, "vagrant")
-    assert machine.ran == []
+    assert not any("apt-get" in argv for argv in machine.ran)
     for name in ("centos-7", "centos-stream-9"):
         folder = tmp_path / f"{name}-{images.key(platforms.load(name))}"
         folder.mkdir()

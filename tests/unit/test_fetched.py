@@ -67,7 +67,7 @@ class Site:
         self.folder = folder
         self.ran_file = folder / "ran"
         for name, code in PROGRAMS.items():
-            text = f'#!/bin/sh\ncd {folder}\necho "{name} $*" >> ran\n{code}'
+            text = f'#!/bin/sh\ncd {folder}\necho "{name} $*" >> ran\nenv > env-{name}\n{code}'
             (folder / name).write_text(text)
             (folder / name).chmod(0o755)
         self.say("info", json.dumps({"format": "qcow2"}))
@@ -513,6 +513,20 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 def ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.doctor.require", lambda *_: None)
     monkeypatch.setattr("lab.doctor.require_box", lambda: None)
+
+
+@pytest.mark.parametrize("why_not", ["", "no vmx here"])
+def test_a_kvm_that_does_not_work_is_not_tried(
+    site: Site, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why_not: str
+) -> None:
+    monkeypatch.setattr("lab.kvm.missing", lambda: why_not)
+    platform = write(IMAGE)
+    (tmp_path / "mine.box").write_bytes(BOX)
+    images.ensure(platform, offer=Offer(str(tmp_path / "mine.box"), digest(BOX)))
+    for program in ("virt-customize", "virt-cat"):
+        env = (site.folder / f"env-{program}").read_text()
+        assert "LIBGUESTFS_BACKEND=direct\n" in env
+        assert ("LIBGUESTFS_BACKEND_SETTINGS=force_tcg\n" in env) is bool(why_not)
 
 
 @pytest.mark.usefixtures("ready")
