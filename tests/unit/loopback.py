@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest import mock
 
 
 class Web(ThreadingHTTPServer):
@@ -44,8 +46,8 @@ class _Answer(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving() -> Iterator[Web]:
-    """One, for the block."""
-    with Web() as web:
+    """One, for the block; past whatever proxy this machine has."""
+    with Web() as web, mock.patch.dict(os.environ, {"no_proxy": "*"}):
         thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
