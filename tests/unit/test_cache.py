@@ -545,3 +545,18 @@ def test_without_qemu_img_nothing_is_built(
         assert status == 3
         assert "qemu-img: it makes boxes" in err
         assert "lab doctor --fix --provider vagrant (or install: qemu-utils)" in err
+
+
+def test_boxes_that_were_downloaded(podman: Podman, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that nothing is made of go with the sets of older recipes."""
+    name = "fetched/centos-7.0123456789ab.download"
+    file = paths.cache() / name
+    file.parent.mkdir()
+    file.write_bytes(b"b" * 1000)
+    assert f"would go: {name}" in run(capsys, "prune", "--dry-run")[1]
+    assert file.exists()
+    with held(paths.cache() / "centos-7.lock"):
+        assert "the build of centos-7 is in use by" in run(capsys, "prune")[1]
+    assert file.exists()
+    assert f"removed: {name}" in run(capsys, "prune")[1]
+    assert not file.exists()

@@ -379,6 +379,17 @@ def test_another_box_is_another_set(write: Write, tmp_path: Path) -> None:
     assert images.key(platform) == keys[0]
 
 
+def test_what_was_agreed_upon_is_of_one_source(write: Write, tmp_path: Path) -> None:
+    platform = write(IMAGE)
+    (tmp_path / "mine.box").write_bytes(BOX)
+    images.ensure(platform, offer=Offer(str(tmp_path / "mine.box"), digest(BOX)))
+    other = box({"more": 1})
+    (tmp_path / "other.box").write_bytes(other)
+    with pytest.raises(CannotRun, match=f"is {digest(other)}, and nobody has said"):
+        images.ensure(platform, offer=Offer(str(tmp_path / "other.box")))
+    assert images.built(platform)  # as before
+
+
 # What goes wrong
 
 
