@@ -76,7 +76,9 @@ def file(platform: Platform, offer: Offer, say: Callable[[str], None]) -> Path:
             listed = _download(platform, source, there, say)
             wanted = wanted or listed
     elif not there.is_file():
-        raise BadInput(f"there is no file {source}", hint="--from takes a file or an address")
+        raise BadInput(
+            f"there is no file {source}", hint="--from takes a file, or an address of http or https"
+        )
     say(f"checking {there.name}")
     with there.open("rb") as content:
         real = hashlib.file_digest(content, "sha256").hexdigest()
@@ -128,7 +130,7 @@ def _check_mirror(platform: Platform) -> None:
     if _box(platform).mirror and not os.environ.get("LAB_MIRROR"):
         raise CannotRun(
             f"the packages of {platform.title} are in no mirror that its box knows",
-            hint="set LAB_MIRROR to the folder with its releases",
+            hint="set LAB_MIRROR to its distribution's vault: the folder with the releases in it",
         )
 
 

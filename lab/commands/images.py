@@ -64,6 +64,8 @@ def _offer(options: argparse.Namespace, wanted: Sequence[Platform]) -> Offer | N
         )
     if sha256 and not re.fullmatch("[0-9a-f]{64}", sha256):
         raise BadInput(f"--sha256 takes 64 hexadecimal digits, and {options.sha256!r} is none such")
+    if "://" in source and not fetched.is_address(source):
+        raise BadInput(f"--from takes a file, or an address of http or https, not {source}")
     if source and not fetched.is_address(source):
         source = str(Path(source).absolute())
     return Offer(source, sha256)

@@ -344,7 +344,7 @@ def test_a_file_that_is_not_there(write: Write, tmp_path: Path) -> None:
     platform = write(IMAGE)
     with pytest.raises(BadInput, match="there is no file ") as caught:
         images.ensure(platform, offer=Offer(str(tmp_path / "nothing")))
-    assert caught.value.hint == "--from takes a file or an address"
+    assert caught.value.hint == "--from takes a file, or an address of http or https"
 
 
 def test_a_next_recipe_needs_no_word_of_the_users(
@@ -570,6 +570,7 @@ def test_build_makes_the_box_too(
         (["--from", "x"], "--from and --sha256 are of one box: name one platform"),
         (["debian-12", "--sha256", "a" * 64], "name one platform that starts from one, of made-up"),
         (["made-up", "debian-12", "--from", "x"], "name one platform that starts from one, of"),
+        (["made-up", "--from", "ftp://a/b"], "--from takes a file, or an address of http or https"),
         (["made-up", "--sha256", "abc"], "--sha256 takes 64 hexadecimal digits, and 'abc' is none"),
     ],
 )
