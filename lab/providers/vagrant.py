@@ -21,7 +21,7 @@ from typing import Any
 
 import libvirt
 
-from lab import boxes, command, kvm, lock, memory
+from lab import boxes, command, images_disk, kvm, lock, memory
 from lab.errors import BadInput, Busy, CannotRun, CommandFailed, LabError
 from lab.fields import GuestPlace
 from lab.hypervisor import set_link
@@ -170,7 +170,17 @@ def identity(machine: Machine) -> dict[str, str]:
     if machine.hypervisor:
         # The socket of a libvirtd that is lent to it is put there again after each break.
         found["etc/ssh/sshd_config.d/lab-libvirt.conf"] = "StreamLocalBindUnlink yes\n"
+    if "images" in disks(machine).values():
+        found |= images_disk.IDENTITY
     return found
+
+
+def disks(machine: Machine) -> dict[str, str]:
+    """What a machine has beside the box's disk, by device; a host of guests inside has their images
+    too.
+    """
+    found = {"vdb": "packages", "vdc": "seed"}
+    return found | {"vdd": "images"} if machine.hypervisor and not kvm.not_nested() else found
 
 
 def nodes_file(order: Order) -> dict[str, Any]:
@@ -188,7 +198,6 @@ def nodes_file(order: Order) -> dict[str, Any]:
         "boot_timeout": BOOT,
         "kernel_line": KERNEL_LINE,
         "management": f"{MANAGEMENT}.0/24",
-        "disks": {"vdb": "packages", "vdc": "seed"},
         "nodes": [
             {
                 "name": node,
@@ -198,6 +207,7 @@ def nodes_file(order: Order) -> dict[str, Any]:
                 "mac": f"52:54:00:7a:01:{number:02x}",
                 "management_mac": _management_mac(number),
                 "console": str(log / f"{node}-console.log"),
+                "disks": disks(machine),
             }
             for number, (node, machine) in enumerate(order.machines.items(), start=1)
         ],
@@ -267,8 +277,8 @@ def _consoles(lab: str, nodes: Mapping[str, Machine]) -> str:
 
 
 def _fill_pool(order: Order, box: Path) -> None:
-    """The disks that are there before Vagrant asks: the box's, and each machine's packages and
-    seed. A machine gets them as layers of its own, since QEMU locks what may be written to.
+    """The disks that are there before Vagrant asks: the box's, and each machine's own. A machine
+    gets those as layers, since QEMU locks what may be written to.
     """
     pool = libvirtd.folder(order.lab) / "pool"
     links = {boxes.volume(order.images): box / "box.img", "images": order.images.folder}
@@ -280,10 +290,12 @@ def _fill_pool(order: Order, box: Path) -> None:
         raw = pool / f"{node}.tar"
         raw.touch(mode=0o600)
         raw.write_bytes(seed)
-        for what, below in (("packages", order.images.packages_disk), ("seed", raw)):
+        below = {"packages": order.images.packages_disk, "seed": raw}
+        for what in disks(order.machines[node]).values():
             disk = pool / f"{node}.{what}"
             if not disk.exists():
-                command.run([*layer, str(below), str(disk)], within=60)
+                source = below.get(what) or images_disk.ensure(order.images)
+                command.run([*layer, str(source), str(disk)], within=60)
 
 
 def _management(machine: Machine) -> str:

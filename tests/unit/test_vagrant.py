@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import kvm, memory, paths
+from lab import command, images_disk, kvm, memory, paths
 from lab.errors import CannotRun
 from lab.images import Images
 from lab.model import Machine
@@ -51,6 +51,50 @@ def test_every_card_has_an_address_of_its_own(order: Order) -> None:
     macs = [node[kind] for node in nodes for kind in ("mac", "management_mac")]
     assert len(set(macs)) == 2 * len(NODES)
     assert all(re.fullmatch(r"52:54:00(:[0-9a-f]{2}){3}", mac) for mac in macs)
+
+
+@pytest.mark.parametrize("nests", [True, False])
+def test_a_host_has_images_where_its_guests_are_inside(
+    order: Order, monkeypatch: pytest.MonkeyPatch, nests: bool
+) -> None:
+    """A disk of them, and a unit that mounts it; nobody else has either."""
+    monkeypatch.setattr(kvm, "not_nested", lambda: "" if nests else "not here")
+    assert vagrant.Vagrant().guests() == ("inside" if nests else "beside")
+    has = []
+    for node in vagrant.nodes_file(order)["nodes"]:
+        assert node["disks"].pop("vdd", "images") == "images"
+        assert node["disks"] == {"vdb": "packages", "vdc": "seed"}
+    for node in vagrant.nodes_file(order)["nodes"]:
+        mounted = "etc/systemd/system/srv-images.mount" in vagrant.identity(NODES[node["name"]])
+        assert mounted == ("vdd" in node["disks"])
+        has += [node["name"]] * mounted
+    assert has == (["host"] if nests else [])
+
+
+@pytest.mark.parametrize("nests", [True, False])
+def test_each_disk_is_a_layer_of_the_machines_own(
+    order: Order, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nests: bool
+) -> None:
+    monkeypatch.setattr(kvm, "not_nested", lambda: "" if nests else "not here")
+    monkeypatch.setattr(images_disk, "ensure", lambda images: images.folder / "images.ext4")
+    ran: list[list[str]] = []
+    monkeypatch.setattr(command, "run", lambda argv, **_: ran.append(argv))
+    pool = libvirtd.folder("nemo") / "pool"
+    pool.mkdir(parents=True)
+    order.seeds.update(dict.fromkeys(NODES, b"seed"))
+    vagrant._fill_pool(order, tmp_path / "box")
+    layers = {argv[-1]: argv[-2] for argv in ran}
+    wanted = {
+        str(pool / f"{node}.{what}"): below
+        for node in NODES
+        for what, below in (
+            ("packages", str(tmp_path / "packages.ext4")),
+            ("seed", str(pool / f"{node}.tar")),
+        )
+    }
+    if nests:
+        wanted[str(pool / "host.images")] = str(tmp_path / "images.ext4")
+    assert layers == wanted
 
 
 @pytest.mark.parametrize(
