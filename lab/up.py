@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import faults, paths, platforms, providers
+from lab import faults, lifecycle, paths, platforms, providers
 from lab import plan as plans
 from lab import scenario as scenarios
 from lab.auditor import Auditor
@@ -137,6 +137,9 @@ def opened(wish: Wish, listener: Listener) -> Iterator[Run]:
             tell(f"provider {chosen.provider}: {chosen.why}")
         lab.up(tell)
         runner.auditor = Auditor(lab)  # it looks at the machines at once
+        if hearing := lifecycle.of(lab):
+            runner.observer.lifecycle = hearing
+            stack.callback(hearing.close)
         runner.look()
         if lab.record.done:
             tell(f"sections done earlier: {', '.join(lab.record.done)}")
