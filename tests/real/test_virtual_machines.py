@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from conftest import Started, eventually, lab, no_secret, traces
 
 from lab import faults, paths
 from lab.lab import Lab
+from lab.lifecycle import Change, Lifecycle
 from lab.providers import libvirtd, network
 
 pytestmark = [pytest.mark.real, pytest.mark.takes(200)]
@@ -79,6 +81,7 @@ def test_a_virtual_machine(name: str, scenario: Path) -> None:
     _power(one)
     _snapshot(one)
     no_secret(name, paths.results() / name / "latest")
+    _death(one)
     one.close()
     assert lab("down", name).status == 0
     assert traces(name) == []
@@ -111,6 +114,23 @@ def _power(one: Lab) -> None:
         assert one.provider.running(one.name) == {"node1": False}
         assert not _answers(one)
     assert one.boot("node1") not in ("", boot)
+
+
+def _death(one: Lab) -> None:
+    """Its process is killed: what libvirtd sees is heard, and is told from an order."""
+    ear = Lifecycle(libvirtd.uri(one.name))
+    assert ear.listen() == ""
+    pid = (libvirtd.runtime(one.name) / "libvirt/qemu/node1.pid").read_text()
+    os.kill(int(pid), signal.SIGKILL)
+    heard: list[Change] = []
+
+    def off() -> bool:
+        heard.extend(ear.heard())
+        return any(change.state == "off" for change in heard)
+
+    eventually(off, 20, "libvirtd telling that node1 is off")
+    ear.close()
+    assert [(one.machine, one.state, one.reason) for one in heard] == [("node1", "off", "failed")]
 
 
 def _snapshot(one: Lab) -> None:
