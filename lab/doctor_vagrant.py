@@ -9,6 +9,7 @@ from dataclasses import replace
 from lab import kvm, memory
 from lab.errors import LabError
 from lab.finding import Finding, program
+from lab.model import Machine
 from lab.platform import Platform
 
 PROVIDER = "vagrant"
@@ -22,7 +23,6 @@ PROGRAMS = {
     "qemu-img": ("qemu-utils", "it makes boxes and the disks of machines"),
     "dnsmasq": ("dnsmasq-base", "libvirt has machines get the address of their way in from it"),
 }
-MACHINE = 1152  # MiB: a machine's own unless a scenario says otherwise, and QEMU's
 MACHINES = 3  # in chapter 5, which has the most that can be virtual machines
 
 
@@ -98,11 +98,14 @@ def _nested() -> Finding:
 
 def _memory() -> Finding:
     free = memory.available()
+    own = Machine.model_fields["memory"].default
+    each = memory.virtual(own, emulated=bool(kvm.missing()))
     return Finding(
         "memory",
-        free >= MACHINES * MACHINE,
+        free >= MACHINES * each,
         False,
-        f"{free} MiB are free: room for {max(0, free // MACHINE)} virtual machines of 1 GiB",
+        f"{free} MiB are free: room for {max(0, free // each)} virtual machines of {own} MiB, "
+        f"each of which takes {each}",
         f"chapter 5 has {MACHINES} of them; containers need far less",
         "take other labs down",
     )

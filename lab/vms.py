@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from lab import kvm
+from lab import kvm, memory
 from lab.guests import IMAGES, Guests
 from lab.model import Guest
 
@@ -71,8 +71,7 @@ KERNEL_LINE = (
 
 def domain_xml(name: str, guest: Guest, place: Place, *, emulated: bool) -> str:
     """The guest's libvirt XML: a direct kernel boot, three disks, one network card."""
-    # QEMU's default cache of translated code is so large that filling it slows a boot down.
-    cache = '<tcg><tb-cache unit="MiB">128</tb-cache></tcg>' if emulated else ""
+    cache = f'<tcg><tb-cache unit="MiB">{memory.CODE}</tb-cache></tcg>' if emulated else ""
     processor = '<cpu mode="maximum"/>' if emulated else '<cpu mode="host-passthrough"/>'
     return f"""<domain type="{"qemu" if emulated else "kvm"}">
   <name>{escape(name)}</name>

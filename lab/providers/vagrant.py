@@ -21,13 +21,13 @@ from typing import Any
 
 import libvirt
 
-from lab import boxes, command, images_disk, kvm, lock, memory
+from lab import boxes, command, images_disk, kvm, lock
 from lab.errors import BadInput, Busy, CannotRun, CommandFailed, LabError
 from lab.fields import GuestPlace
 from lab.hypervisor import set_link
 from lab.model import Machine
 from lab.providers import LOCK, WAIT, Order, libvirtd, network, networkd
-from lab.providers.choice import only_containers
+from lab.providers.choice import crowded, only_containers
 from lab.providers.vagrant_program import Program
 from lab.vms import KERNEL_LINE
 
@@ -46,7 +46,8 @@ class Vagrant(network.Switch):
     def up(self, order: Order) -> None:
         if reason := only_containers(order.machines, {}):
             raise BadInput(f"provider vagrant: {reason}", hint="--provider podman")
-        check_room(order.machines)
+        if reason := crowded(order.machines):
+            raise CannotRun(reason, hint="take other labs down, or use --provider podman")
         if order.lab in libvirtd.labs():
             # Of a lab that is half there nobody knows which half: Vagrant makes a machine in steps
             # and takes up none of them. It has no section done, or it would not come here.
@@ -231,17 +232,6 @@ def network_xml(machines: Mapping[str, Machine]) -> str:
     for number, machine in enumerate(machines.values(), start=1):
         ET.SubElement(dhcp, "host", mac=_management_mac(number), ip=_management(machine))
     return ET.tostring(top, encoding="unicode")
-
-
-def check_room(machines: Mapping[str, Machine]) -> None:
-    """Raise CannotRun if this machine's memory has no room for them: QEMU's own comes on top."""
-    needed = sum(machine.memory + 128 for machine in machines.values())
-    free = memory.available()
-    if needed > free:
-        raise CannotRun(
-            f"these machines need {needed} MiB of memory, and {free} MiB are free",
-            hint="take other labs down, or use --provider podman",
-        )
 
 
 def console(lab: str, node: str) -> str:

@@ -144,16 +144,12 @@ def test_the_pool() -> None:
 # Room
 
 
-@pytest.mark.parametrize(("free", "enough"), [(4480, True), (4479, False)])
-def test_room(monkeypatch: pytest.MonkeyPatch, free: int, enough: bool) -> None:
-    """Of the machines' own memory and of QEMU's, which comes on top for each."""
-    monkeypatch.setattr(memory, "available", lambda: free)
-    if enough:
-        vagrant.check_room(NODES)
-        return
-    with pytest.raises(CannotRun, match="need 4480 MiB of memory, and 4479 MiB are free") as caught:
-        vagrant.check_room(NODES)
+def test_without_room_nothing_is_made(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 4095)
+    with pytest.raises(CannotRun, match=r"need \d+ MiB of memory, and 4095 MiB are free") as caught:
+        vagrant.Vagrant().up(order)
     assert "--provider podman" in caught.value.hint
+    assert not libvirtd.folder("nemo").exists()
 
 
 # The identity of a boot
