@@ -12,11 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lab.errors import CommandTimeout
+
 if TYPE_CHECKING:
     import libvirt
 
     from lab.lab import Lab
 
+ANSWER = 30.0  # seconds
 _STATES = {
     "STARTED": "on",
     "STOPPED": "off",
@@ -55,11 +58,11 @@ class Lifecycle:
         try:
             if self._connection is None or not self._connection.isAlive():
                 self.close()
-                self._connection = libvirt_client.connect(self._uri)
+                self._connection = libvirt_client.connect(self._uri, within=ANSWER)
                 self._connection.domainEventRegisterAny(
                     None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._hear, None
                 )
-        except libvirt.libvirtError as error:
+        except (libvirt.libvirtError, CommandTimeout) as error:
             return f"what happens to machines is not heard from libvirtd: {error}"
         return ""
 

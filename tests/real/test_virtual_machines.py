@@ -83,6 +83,13 @@ def test_a_virtual_machine(name: str, scenario: Path) -> None:
     no_secret(name, paths.results() / name / "latest")
     _death(one)
     one.close()
+    # The lab's libvirtd hangs: that is said, and nothing of `lab down` needs it.
+    pid = (libvirtd.runtime(name) / "libvirtd.pid").read_text()
+    os.kill(int(pid), signal.SIGSTOP)
+    hangs = lab("status", name, within=120)
+    assert hangs.status == 1
+    assert f"libvirtd of lab {name} hangs" in hangs.output
+    assert pid.strip() in map(str, libvirtd.processes(name))
     assert lab("down", name).status == 0
     assert traces(name) == []
     assert _own() == before

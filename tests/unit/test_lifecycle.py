@@ -35,7 +35,7 @@ def ear() -> Iterator[Lifecycle]:
 @pytest.fixture
 def domain(ear: Lifecycle) -> Iterator[libvirt.virDomain]:
     """A machine without power, on the same hypervisor: the driver has one for each process."""
-    opened = libvirt_client.connect(URI)
+    opened = libvirt_client.connect(URI, 5)
     made = opened.defineXML(XML)
     yield made
     if made.isActive():
@@ -88,7 +88,7 @@ def test_a_lost_connection_is_said_and_made_anew(
     monkeypatch.setattr(ear, "_connection", SimpleNamespace(isAlive=lambda: 0, close=lambda: None))
     with monkeypatch.context() as patched:
 
-        def refuse(_uri: str) -> None:
+        def refuse(_uri: str, within: float) -> None:
             raise libvirt.libvirtError("no socket")
 
         patched.setattr(libvirt_client, "connect", refuse)
@@ -166,7 +166,7 @@ def test_a_run_of_virtual_machines_listens_until_its_end(
 
 def test_one_loop_for_all_connections(ear: Lifecycle) -> None:
     both: list[Callable[[], Any]] = [
-        lambda: libvirt_client.connect(URI).close(),
+        lambda: libvirt_client.connect(URI, 5).close(),
         lambda: Lifecycle(URI).listen(),
     ]
     for each in both:
