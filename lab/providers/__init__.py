@@ -67,6 +67,9 @@ class Provider(Protocol):
     def running(self, lab: str) -> dict[str, bool]:
         """Each machine that exists, and whether it has power."""
 
+    def paused(self, lab: str) -> set[str]:
+        """The machines that have power and stand still: nothing in them goes on."""
+
     def power_on(self, lab: str, node: str) -> None:
         """Start a machine that has no power."""
 

@@ -111,6 +111,11 @@ class Vagrant(network.Switch):
                 if one.isActive() or one.XMLDesc().count("<interface ") > 1
             }
 
+    def paused(self, lab: str) -> set[str]:
+        with libvirtd.connection(lab) as opened:
+            found = opened.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_PAUSED)
+            return {one.name() for one in found}
+
     def power_on(self, lab: str, node: str) -> None:
         network.require(lab)
         _switch(lab, node, on=True)

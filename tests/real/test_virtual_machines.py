@@ -14,7 +14,7 @@ import pytest
 import yaml
 from conftest import Started, eventually, lab, no_secret, traces
 
-from lab import faults, paths
+from lab import faults, paths, snapshots
 from lab.lab import Lab
 from lab.lifecycle import Change, Lifecycle
 from lab.providers import libvirtd, network
@@ -160,6 +160,17 @@ def _snapshot(one: Lab) -> None:
     assert abs(apart) < 3
     listed: Any = lab("snapshot", "list", "--json", "--name", one.name).json
     assert [(each["name"], each["done"]) for each in listed] == [("here", ["0.1"])]
+    assert lab("snapshot", "save", "gone", "--name", one.name).status == 0
+    assert lab("snapshot", "delete", "gone", "--name", one.name).status == 0
+    again = lab("snapshot", "restore", "gone", "--name", one.name)
+    assert "snapshots: here" in again.output
+    with libvirtd.connection(one.name) as opened:  # as a save that is killed leaves it
+        assert opened.lookupByName("node1").snapshotListNames() == ["here"]
+        opened.lookupByName("node1").suspend()
+    states: Any = lab("status", one.name, "--json").json
+    assert [each["state"] for each in states["machines"]] == ["paused"]
+    assert snapshots.go_on(one) == ["node1"]
+    assert machine.run("true").exit == 0
     unknown = lab("snapshot", "restore", "there", "--name", one.name)
     assert unknown.status == 2
     assert "snapshots: here" in unknown.output
