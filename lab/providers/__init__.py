@@ -17,6 +17,7 @@ from lab.paths import RUN
 GATEWAY = "192.168.122.1"  # the outside of a lab's network: no node, just where one can look from
 PREFIX = 24
 LOCK = RUN / "machines.lock"  # held while machines are made or removed; shared: some are in use
+MACHINERY = "what makes and removes machines of all labs"  # that lock, in words
 WAIT = 1200.0  # seconds for that lock: longer than anybody may hold it, 900 on a busy machine
 
 

@@ -26,7 +26,7 @@ from lab.errors import BadInput, Busy, CannotRun, CommandFailed, LabError
 from lab.fields import GuestPlace
 from lab.hypervisor import set_link
 from lab.model import Machine
-from lab.providers import LOCK, WAIT, Order, libvirtd, network, networkd
+from lab.providers import LOCK, MACHINERY, WAIT, Order, libvirtd, network, networkd
 from lab.providers.choice import crowded, only_containers
 from lab.providers.vagrant_program import Program
 from lab.vms import KERNEL_LINE
@@ -54,7 +54,7 @@ class Vagrant(network.Switch):
             order.say("its machines are not all there and whole: they are made anew")
             libvirtd.stop(order.lab)
             libvirtd.remove(order.lab)
-        with lock.hold(LOCK, "the machinery", within=WAIT):
+        with lock.hold(LOCK, MACHINERY, within=WAIT):
             network.create(order.lab, order.machines, virtual=True)
         box = boxes.ensure(order.images)
         libvirtd.start(order.lab)
@@ -89,7 +89,7 @@ class Vagrant(network.Switch):
         network.remove(lab)
         if left := self.leftovers(lab):
             raise LabError(f"of lab {lab} this could not be removed: {', '.join(left)}")
-        with suppress(Busy), lock.hold(LOCK, "the machinery"):
+        with suppress(Busy), lock.hold(LOCK, MACHINERY):
             network.remove_folder()
 
     def labs(self) -> set[str]:
