@@ -52,7 +52,7 @@ def save(lab: Lab, name: str) -> Snapshot:
     where a fault stands: it would stand again after each restore, and nobody would heal it.
     """
     _require(lab)
-    go_on(lab)
+    set_clocks(lab, go_on(lab))
     if not re.fullmatch(NAME, name):
         raise BadInput(f"{name!r} is not a name for a snapshot: letters, digits, dot, - and _")
     if name in (known := names(lab)):
