@@ -19,14 +19,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab import command, lock, paths
+from lab.addresses import NETWORK
 from lab.deadline import Deadline, wait_for
 from lab.errors import BadInput, CannotRun, CommandFailed, LabError
-from lab.providers import GATEWAY, PREFIX
+from lab.providers import GATEWAY
 
 if TYPE_CHECKING:
     from lab.lab import Lab
@@ -70,11 +70,10 @@ def address(scenario: Scenario, node: str) -> str:
     machine, or a slim one; BadInput if the network has no address left.
     """
     used = {GATEWAY, *(scenario.address(name) for name in scenario.names)}
-    network = ip_network(f"{GATEWAY}/{PREFIX}", strict=False)
-    free = (str(a) for a in reversed(list(network.hosts())) if str(a) not in used)
+    free = (str(a) for a in reversed(list(NETWORK.hosts())) if str(a) not in used)
     found = dict(zip(scenario.managed, free, strict=False))
     if node in scenario.managed and node not in found:
-        raise BadInput(f"the network {network} has no address left for the BMC of {node}")
+        raise BadInput(f"the network {NETWORK} has no address left for the BMC of {node}")
     return found[node]
 
 

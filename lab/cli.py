@@ -168,15 +168,16 @@ def parser() -> argparse.ArgumentParser:
     for deed in (inject, there, heal):
         deed.add_argument("--name", default="", help="the lab (default: the only one)")
 
-    about = "save a lab as it is, go back to it, list what there is"
+    about = "save a lab as it is, go back to it, list and delete what there is"
     snapshot = commands.add_parser("snapshot", help=about, description=about)
     acts = snapshot.add_subparsers(metavar="COMMAND", required=True, dest="act")
     keep = command("save", "snapshots", "take a snapshot of all machines at once", group=acts)
     back = command("restore", "snapshots", "put all machines back to a snapshot", group=acts)
     kept = command("list", "snapshots", "the lab's snapshots", json=True, group=acts)
-    for act in (keep, back):
+    gone = command("delete", "snapshots", "forget a snapshot", group=acts)
+    for act in (keep, back, gone):
         act.add_argument("snapshot", metavar="SNAPSHOT")
-    for act in (keep, back, kept):
+    for act in (keep, back, kept, gone):
         act.add_argument("--name", default="", help="the lab (default: the only one)")
 
     about = "the images that machines are made of: build, list, prune, export"

@@ -9,6 +9,7 @@ from dataclasses import replace
 from lab import fetched, images, kvm, memory, platforms
 from lab.errors import CannotRun, LabError
 from lab.finding import Finding, program
+from lab.model import Machine
 from lab.platform import Platform
 
 PROVIDER = "vagrant"
@@ -27,7 +28,6 @@ PREPARING = {
     "virt-customize": ("guestfs-tools", "a box that is fetched is made a node of with it"),
     "virt-cat": ("guestfs-tools", "it reads what is in such a node"),
 }
-MACHINE = 1152  # MiB: a machine's own unless a scenario says otherwise, and QEMU's
 MACHINES = 3  # in chapter 5, which has the most that can be virtual machines
 
 
@@ -125,11 +125,14 @@ def _nested() -> Finding:
 
 def _memory() -> Finding:
     free = memory.available()
+    own = Machine.model_fields["memory"].default
+    each = memory.virtual(own, emulated=bool(kvm.missing()))
     return Finding(
         "memory",
-        free >= MACHINES * MACHINE,
+        free >= MACHINES * each,
         False,
-        f"{free} MiB are free: room for {max(0, free // MACHINE)} virtual machines of 1 GiB",
+        f"{free} MiB are free: room for {max(0, free // each)} virtual machines of {own} MiB, "
+        f"each of which takes {each}",
         f"chapter 5 has {MACHINES} of them; containers need far less",
         "take other labs down",
     )

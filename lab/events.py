@@ -186,6 +186,23 @@ class PowerSwitched(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MachineChanged(Event):
+    """A virtual machine's state, as its libvirtd saw it: `state` is on, off, paused, resumed or
+    crashed, `reason` libvirt's word for why. See lab.lifecycle.
+    """
+
+    section: str
+    node: str
+    state: str
+    reason: str
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether it was nobody's order: its process ended, or it could not go on."""
+        return self.state == "crashed" or self.reason in ("crashed", "failed", "ioerror")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recovered(Event):
     """The time line of a recovery. `began`: just before the fault was injected.
 

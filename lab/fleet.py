@@ -6,12 +6,13 @@ stands for every machine of the fleet.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, ip_network
+from ipaddress import IPv4Address
 from typing import Any, TypeVar
 
+from lab.addresses import NETWORK, unusable
 from lab.errors import BadInput
 from lab.model import Machine, Part, Scenario, Step
-from lab.providers import GATEWAY, PREFIX
+from lab.providers import GATEWAY
 
 WORD = "fleet"
 MANY = 6  # names that are shortened from here on
@@ -33,6 +34,8 @@ def expanded(scenario: Scenario, count: int | None = None) -> Scenario:
             )
         return scenario
     fleet = fleet.model_copy(update={"count": fleet.count if count is None else count})
+    if problem := unusable(fleet.address):
+        raise ValueError(f"address: {problem}")
     free = _addresses(scenario, fleet.address)
     if not 1 <= fleet.count <= len(free):
         raise BadInput(
@@ -76,9 +79,8 @@ def _after(name: str) -> tuple[str, int]:
 
 def _addresses(scenario: Scenario, first: str) -> list[str]:
     """What a fleet can have: no address of another node, nor those that BMCs will have."""
-    network = ip_network(f"{GATEWAY}/{PREFIX}", strict=False)
     used = {GATEWAY, *(scenario.address(name) for name in scenario.names)}
-    free = [address for address in network.hosts() if str(address) not in used]
+    free = [address for address in NETWORK.hosts() if str(address) not in used]
     kept = len(scenario.managed)  # the last ones, for BMCs
     room = [str(a) for a in free[: len(free) - kept] if int(a) >= int(IPv4Address(first))]
     # Each of a fleet that is not slim has a BMC too.

@@ -14,12 +14,14 @@ from typing import ClassVar
 
 import libvirt
 
+from lab import libvirt_client
 from lab.deadline import Deadline, wait_for
-from lab.errors import CommandFailed, LabError
+from lab.errors import CommandFailed, CommandTimeout, LabError
 from lab.here import Here
 from lab.machine import Machine
 from lab.model import Guest
 
+ANSWER = 120.0  # seconds until a host's libvirtd answers: an emulated one, with a login before that
 IMAGES = "/srv/images"  # the platform's images, as a host of guests has them mounted
 
 _STATES = {
@@ -31,8 +33,6 @@ _STATES = {
     libvirt.VIR_DOMAIN_CRASHED: "crashed",
     libvirt.VIR_DOMAIN_PMSUSPENDED: "pmsuspended",
 }
-
-libvirt.registerErrorHandler(lambda _context, _error: None, None)  # we raise instead of printing
 
 
 class Guests(ABC):
@@ -129,7 +129,9 @@ class Guests(ABC):
     def _connect(self) -> libvirt.virConnect:
         if self._connection is None or not self._connection.isAlive():
             try:
-                self._connection = libvirt.open(self._uri)
+                self._connection = libvirt_client.connect(self._uri, within=ANSWER)
+            except CommandTimeout as error:
+                raise CommandTimeout(f"libvirtd on {self._host.name}: {error}") from error
             except libvirt.libvirtError as error:
                 raise CommandFailed(f"libvirtd on {self._host.name}: {error}") from error
         return self._connection

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lab.deadline import Deadline, wait_for
 from lab.errors import Busy
+
+LOCKS = Path("/proc/locks")
+_HINT = "wait until that process has ended, or end it (kill, and its number), then try again"
 
 
 @contextmanager
@@ -40,15 +44,34 @@ def hold(path: Path, what: str, *, within: float = 0.0, shared: bool = False) ->
 
     try:
         if not wait_for(take, bool, Deadline(within)):
-            holder = path.read_text().strip() or "another lab process"
-            raise Busy(
-                f"{what} is in use by {holder}", hint="wait until it has ended, or end it first"
-            )
+            waited = f", after {within:.0f} s of waiting" if within >= 1 else ""
+            raise Busy(f"{what} is in use by {_holders(path)}{waited}", hint=_HINT)
         os.ftruncate(descriptor, 0)  # whoever is named there has ended
         if not shared:
-            command = Path("/proc/self/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            os.pwrite(descriptor, f"process {os.getpid()} ({command.strip()})\n".encode(), 0)
+            os.pwrite(descriptor, f"{_named(os.getpid())}\n".encode(), 0)
         yield
     finally:
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def _holders(path: Path) -> str:
+    """Who holds a lock. One who has it alone wrote that down; of those who share it the kernel
+    knows, as long as the one who took it lives.
+    """
+    found: list[str] = []
+    with suppress(OSError):  # the lock's file went just now, or this kernel does not tell
+        if alone := path.read_text().strip():
+            return alone
+        shared = rf"FLOCK +\w+ +READ +(\d+) +\S+:{path.stat().st_ino} "
+        found = re.findall(shared, LOCKS.read_text())
+    named = []
+    for pid in dict.fromkeys(found):
+        with suppress(OSError):  # it ended just now
+            named.append(_named(int(pid)))
+    return " and ".join(named) or "another lab process"
+
+
+def _named(pid: int) -> str:
+    command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return f"process {pid} ({command.strip()})"

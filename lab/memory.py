@@ -1,14 +1,38 @@
-"""This machine's memory."""
+"""This machine's memory, and what a virtual machine takes of it."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+MEMINFO = Path("/proc/meminfo")
+# MiB of a QEMU process beside its machine's memory: its code, heap and threads, page tables, the
+# host's side of disks, cards and console. An allowance, and no measure.
+QEMU = 128
+# MiB of translated code that an emulating QEMU keeps, where it is told a limit: what a guest's boot
+# runs through fits in. QEMU's default is so large that filling it slows a boot down.
+CODE = 128
+# … and where it is told none: QEMU's default (tcg/region.c) is an eighth of the host's memory, at
+# most 1 GiB. An emulated Linux fills it in the course of a chapter.
+_CODE_PART, _CODE_MOST = 8, 1024
+
 
 def available() -> int:
     """MiB that new programs can have."""
-    text = Path("/proc/meminfo").read_text()
-    match = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
+    return _field("MemAvailable")
+
+
+def virtual(own: int, *, emulated: bool, limited: bool = False) -> int:
+    """MiB that a virtual machine with `own` MiB of memory takes, with its QEMU. `limited`: that was
+    told a limit of translated code.
+    """
+    if not emulated:
+        return own + QEMU
+    default = min(_field("MemTotal") // _CODE_PART, _CODE_MOST)
+    return own + QEMU + (CODE if limited else default)
+
+
+def _field(name: str) -> int:
+    match = re.search(rf"^{name}:\s+(\d+) kB", MEMINFO.read_text(), re.MULTILINE)
     assert match is not None
     return int(match[1]) // 1024

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from lab import bmc, hypervisor
 from lab.errors import LabError
-from lab.events import ClusterChanged, PowerSwitched
+from lab.events import ClusterChanged, MachineChanged, PowerSwitched, Progress
 from lab.lab import Lab
+from lab.lifecycle import Lifecycle
 from lab.recovery import History
 from lab.reporter import Reporter
 from lab.status import ClusterStatus
@@ -24,16 +25,21 @@ INTERVAL = 0.25  # seconds between two looks; crm_mon itself takes some 50 ms of
 class Observer:
     """Knows the cluster's last state, and tells every change of it.
 
-    `history`: the states since a fault was injected, as long as one stands.
+    `history`: the states since a fault was injected, as long as one stands. `lifecycle`: who
+    listens to the machines' libvirtd; None where there is none. `ended`: the machines that ended,
+    or stand, by themselves since that was asked last, in words.
     """
 
     lab: Lab
     report: Reporter
+    lifecycle: Lifecycle | None = None
+    ended: list[str] = field(default_factory=list)
     last: ClusterStatus = field(default_factory=ClusterStatus)
     history: History | None = None
     _began: float = 0.0  # when the look began that `last` is from, by the monotonic clock
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _told: Counter[str] | None = None  # switches told, of each node; those before are nobody's
+    _deaf: str = ""  # why libvirtd is not heard, as it was told last
 
     def status(self) -> ClusterStatus:
         """The cluster's state now. Raises NoStatus where the cluster does not run."""
@@ -85,6 +91,7 @@ class Observer:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Look all the time while the block runs, from when there is a cluster to be looked at."""
+        self._listen()
         self._power()
         end = threading.Event()
         defects: list[Exception] = []
@@ -117,7 +124,28 @@ class Observer:
         for node in dict.fromkeys([*self.lab.scenario.cluster_nodes, *hosts]):
             self.lab.machine(node).drop()  # connections belong to a thread, and this one ends
 
+    def _listen(self) -> None:
+        deaf = self.lifecycle.listen() if self.lifecycle else ""
+        if deaf and deaf != self._deaf:
+            self.report(Progress(text=deaf))
+        self._deaf = deaf
+
+    def hear(self) -> None:
+        """Tell what became of machines since this was done last."""
+        for one in self.lifecycle.heard() if self.lifecycle else ():
+            changed = MachineChanged(
+                at=one.at,
+                section=self.report.section,
+                node=one.machine,
+                state=one.state,
+                reason=one.reason,
+            )
+            if changed.by_itself:
+                self.ended.append(f"{one.machine} is {one.state} by itself ({one.reason})")
+            self.report(changed)
+
     def _power(self) -> None:
+        self.hear()
         entries = bmc.log(self.lab)
         with suppress(LabError):  # a hypervisor that does not answer now will later
             entries += hypervisor.log(self.lab)

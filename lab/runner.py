@@ -59,13 +59,13 @@ class Runner:
         self.report = Reporter(listeners, hide=lab.access.without_secrets)
         self._typist = Typist(lab, self.report)
         self._judge = Judge(self.report)
-        self._observer = Observer(lab, self.report)
+        self.observer = Observer(lab, self.report)
         self.auditor = auditor
 
     def look(self) -> None:
         """Look at the cluster, if there is one: a lab that is carried on with may have one."""
         with suppress(LabError):
-            self._observer.status()
+            self.observer.status()
 
     def run(self, steps: Iterable[PlannedStep], *, keep_going: bool = False) -> Verdict:
         """Every step; after a failure the rest is skipped, unless told to keep going."""
@@ -102,6 +102,7 @@ class Runner:
         started = time.monotonic()
         verdict: Verdict = "passed"
         problem = ""
+        self.observer.ended.clear()
         try:
             for part in step.parts:
                 self._part(part)
@@ -112,6 +113,9 @@ class Runner:
             verdict, problem = "failed", error.message
         except Exception as error:  # noqa: BLE001  # a defect of ours is no verdict on the book
             verdict, problem = "error", crash(error)
+        self.observer.hear()
+        if verdict != "passed" and self.observer.ended:
+            problem += f" ({', '.join(dict.fromkeys(self.observer.ended))})"
         if verdict == "passed":
             self.lab.record.done.append(step.section)
             self.lab.save()
@@ -145,7 +149,7 @@ class Runner:
     def _audit(self, step: PlannedStep) -> None:
         if self.auditor is None:
             return
-        expects_cluster = bool(self._observer.last.nodes)
+        expects_cluster = bool(self.observer.last.nodes)
         found = self.auditor.audit(step.section, step.announce, expects_cluster=expects_cluster)
         for event in found:
             self.report(event)
@@ -154,7 +158,7 @@ class Runner:
                 raise Stop(event.verdict, f"audit {event.audit}: {event.seen}")
 
     def _part(self, part: PlannedPart) -> None:
-        context = Context(self.lab, self._observer)
+        context = Context(self.lab, self.observer)
         within = part.within * self.lab.provider.pace()
         deadline = Deadline(within)
         for use in part.before:
@@ -164,14 +168,14 @@ class Runner:
             for use in (*part.expect, *part.healed)
             if use.word.remember
         }
-        with self._observer.watching(), self._recovery(part):
+        with self.observer.watching(), self._recovery(part):
             for command in part.commands:
                 self._typist.type(command, context)
             for use in part.acts:
                 self._act(use, context)
             with ExitStack() as standing:
                 if part.faults:
-                    self._observer.begin_history()
+                    self.observer.begin_history()
                 for use in part.faults:
                     standing.enter_context(self._fault(use))
                 self._await(part.expect, context, memory, within)
@@ -196,11 +200,11 @@ class Runner:
         if not part.faults and not any(use.word.name == "recovery" for use in uses):
             yield
             return
-        self._observer.begin_history()
+        self.observer.begin_history()
         try:
             yield
         finally:
-            history = self._observer.end_history()
+            history = self.observer.end_history()
             assert history is not None
             breaks = [use.text for use in part.faults]
             breaks = breaks or [c.text for c in part.commands] or [use.text for use in part.acts]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import actions, audits, checks, faults, fleet, paths, platforms
+from lab.addresses import unusable
 from lab.condition import holds
 from lab.errors import BadInput
 from lab.model import BorrowedStep, Part, Preparation, Scenario, Step
@@ -121,13 +122,15 @@ def _problems(scenario: Scenario) -> Iterator[tuple[str, Place]]:
             yield f"{name} is both a machine and a guest", ("guests", name)
     owners: dict[str, str] = {}
     for name in scenario.names:
+        place: Place = ("guests" if name in scenario.guests else "nodes", name, "address")
+        if problem := unusable(scenario.address(name)):
+            yield problem, place
         owner = owners.setdefault(scenario.address(name), name)
         if owner != name:
-            kind = "guests" if name in scenario.guests else "nodes"
-            yield f"this is the address of {owner} too", (kind, name, "address")
+            yield f"this is the address of {owner} too", place
     seen: set[str] = set()
     for number, step in enumerate(scenario.steps):
-        place: Place = ("steps", number)
+        place = ("steps", number)
         if step.section in seen:
             yield "this section stands here twice", place
         seen.add(step.section)

@@ -2,6 +2,8 @@
 sections were done by then. A workshop goes back to a section in seconds.
 
     <state>/labs/LAB/snapshots/NAME.json    when it was taken, and after which sections
+                              /restoring    the name of one, from when the first machine is put back
+                                            until the last one is
 
 What is in the machines is libvirt's: internal snapshots of the disks that Vagrant made. Containers
 have none: podman's checkpoints keep the memory of processes, but not mounts, systemd's cgroups
@@ -14,7 +16,7 @@ import json
 import re
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -50,6 +52,7 @@ def save(lab: Lab, name: str) -> Snapshot:
     where a fault stands: it would stand again after each restore, and nobody would heal it.
     """
     _require(lab)
+    set_clocks(lab, go_on(lab))
     if not re.fullmatch(NAME, name):
         raise BadInput(f"{name!r} is not a name for a snapshot: letters, digits, dot, - and _")
     if name in (known := names(lab)):
@@ -88,6 +91,7 @@ def restore(lab: Lab, name: str) -> Snapshot:
         there = {domain.name(): domain for domain in opened.listAllDomains()}
         # All of them first: where one has none, nothing is touched.
         kept = [_kept(there, one, wanted, lab) for one in wanted.machines]
+        _restoring(lab).write_text(f"{name}\n")
         try:
             for later in there.keys() - set(wanted.machines):  # guests made since
                 _remove(there[later])
@@ -103,13 +107,51 @@ def restore(lab: Lab, name: str) -> Snapshot:
             _resume([domain for domain, _ in kept])
     lab.record.done = list(wanted.done)
     lab.save()
-    running = [node for node, on in lab.provider.running(lab.name).items() if on]
+    _restoring(lab).unlink()
+    set_clocks(lab, [node for node, on in lab.provider.running(lab.name).items() if on])
+    return wanted
+
+
+def delete(lab: Lab, name: str) -> None:
+    """Forget a snapshot: what libvirt keeps of it, and last that there was one, so that whoever is
+    interrupted can do it again.
+    """
+    _require_virtual(lab)
+    _known(lab, name)
+    _require_whole(lab)
+    with libvirtd.connection(lab.name) as opened:
+        for domain in opened.listAllDomains():
+            _forget(domain, name)
+    _file(lab, name).unlink()
+
+
+def go_on(lab: Lab) -> list[str]:
+    """Let the machines go on that somebody left standing, as a `save` does that is killed; their
+    names. Those that a fault suspends stay. CannotRun where a `restore` was interrupted: a part of
+    such a lab is of another time.
+    """
+    _require_whole(lab)
+    if not libvirtd.revive(lab.name):
+        return []
+    standing = faults.standing(lab)
+    suspended = [one.arguments["node"] for one in standing if one.fault == "suspend"]
+    with libvirtd.connection(lab.name) as opened:
+        left = [
+            domain
+            for domain in opened.listAllDomains()
+            if domain.name() not in suspended and domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED
+        ]
+        _resume(left)
+    return [domain.name() for domain in left]
+
+
+def set_clocks(lab: Lab, machines: Iterable[str]) -> None:
+    """Tell machines that stood still what time it is."""
     on_each(
         lab,
-        [node for node in running if node in lab.scenario.names],
+        [node for node in machines if node in lab.scenario.names],
         lambda machine: machine.run(f"date --set=@{time.time():.3f}", within=CLOCK, check=True),
     )
-    return wanted
 
 
 def listed(lab: Lab) -> list[Snapshot]:
@@ -141,6 +183,14 @@ def _known(lab: Lab, name: str) -> Snapshot:
 
 def _require(lab: Lab) -> None:
     """Raise CannotRun where the lab has no snapshots, or where a fault stands."""
+    _require_virtual(lab)
+    if standing := faults.standing(lab):
+        raise CannotRun(
+            f"a fault stands: {standing[0].text}", hint=f"lab fault heal --name {lab.name}"
+        )
+
+
+def _require_virtual(lab: Lab) -> None:
     if lab.provider.name != "vagrant":
         raise CannotRun(
             f"lab {lab.name} is made of containers ({lab.provider.name}), and of their memory no "
@@ -148,10 +198,20 @@ def _require(lab: Lab) -> None:
             hint="lab up --provider vagrant makes one of virtual machines; "
             "here `lab down` and `lab up --until SECTION` lead to the same section",
         )
-    if standing := faults.standing(lab):
+
+
+def _require_whole(lab: Lab) -> None:
+    """Raise CannotRun where only a part of a lab is back in a snapshot."""
+    with suppress(FileNotFoundError):
+        name = _restoring(lab).read_text().strip()
         raise CannotRun(
-            f"a fault stands: {standing[0].text}", hint=f"lab fault heal --name {lab.name}"
+            f"only a part of lab {lab.name} is back in snapshot {name}: that was interrupted",
+            hint=f"lab snapshot restore {name} --name {lab.name}, again; or lab down {lab.name}",
         )
+
+
+def _restoring(lab: Lab) -> Path:
+    return lab.folder / "snapshots" / "restoring"
 
 
 def _file(lab: Lab, name: str) -> Path:
@@ -211,5 +271,8 @@ def _flags(snapshot: libvirt.virDomainSnapshot) -> int:
 
 
 def _forget(domain: libvirt.virDomain, name: str) -> None:
-    with suppress(libvirt.libvirtError):
-        domain.snapshotLookupByName(name).delete()
+    try:
+        found = domain.snapshotLookupByName(name)
+    except libvirt.libvirtError:
+        return  # it has none of that name
+    found.delete()

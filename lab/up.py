@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import faults, paths, platforms, providers
+from lab import faults, lifecycle, paths, platforms, providers
 from lab import plan as plans
 from lab import scenario as scenarios
 from lab.auditor import Auditor
 from lab.errors import BadInput, CannotRun
 from lab.events import Listener, Progress, RunStarted, Verdict
 from lab.fields import NAME
+from lab.fleet import named
 from lab.lab import Lab, held
 from lab.lab import names as lab_names
 from lab.plan import PlannedStep
@@ -135,12 +136,28 @@ def opened(wish: Wish, listener: Listener) -> Iterator[Run]:
 
         if chosen.why:
             tell(f"provider {chosen.provider}: {chosen.why}")
-        lab.up(tell)
+        _bring_up(lab, tell)
         runner.auditor = Auditor(lab)  # it looks at the machines at once
+        if hearing := lifecycle.of(lab):
+            runner.observer.lifecycle = hearing
+            stack.callback(hearing.close)
         runner.look()
         if lab.record.done:
             tell(f"sections done earlier: {', '.join(lab.record.done)}")
         yield run
+
+
+def _bring_up(lab: Lab, tell: Callable[[str], None]) -> None:
+    """Every machine of the lab; those that were left standing go on first."""
+    if lab.provider.name != "vagrant":
+        lab.up(tell)
+        return
+    from lab import snapshots  # they need libvirt's library
+
+    if stood := snapshots.go_on(lab):
+        tell(f"left standing, now going on: {named(stood)}")
+    lab.up(tell)
+    snapshots.set_clocks(lab, stood)
 
 
 def _new(name: str, path: Path, wish: Wish, provider: str) -> Lab:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from lab import kvm
+from lab import kvm, memory
 from lab.guests import IMAGES, Guests
 from lab.here import Here
 from lab.machine import Machine
@@ -102,8 +102,7 @@ def domain_xml(
     """The guest's libvirt XML: a kernel or, where not `direct`, a boot loader; its disk, that of
     its seed, and with a kernel that of the packages; one network card.
     """
-    # QEMU's default cache of translated code is so large that filling it slows a boot down.
-    cache = '<tcg><tb-cache unit="MiB">128</tb-cache></tcg>' if emulated else ""
+    cache = f'<tcg><tb-cache unit="MiB">{memory.CODE}</tb-cache></tcg>' if emulated else ""
     processor = '<cpu mode="maximum"/>' if emulated else '<cpu mode="host-passthrough"/>'
     boot, packages, seed = _KERNEL, _PACKAGES, "vdc"
     if not direct:

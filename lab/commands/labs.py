@@ -121,12 +121,13 @@ def status_(options: argparse.Namespace) -> int:
             bmc.ensure(lab, aside)
         except LabError as error:  # what can be seen of the lab is shown all the same
             aside(error.message)
+    paused = lab.provider.paused(lab.name) if running else set()
     machines = [
         {
             "node": node,
             "address": m.address,
             "bmc": "" if m.slim else bmc.address(lab.scenario, node),
-            "state": "on" if running.get(node) else "off",
+            "state": "paused" if node in paused else "on" if running.get(node) else "off",
         }
         for node, m in lab.scenario.nodes.items()
     ]

@@ -1,4 +1,4 @@
-"""`lab snapshot`: save a lab as it is, go back to it, list what there is."""
+"""`lab snapshot`: save a lab as it is, go back to it, list and delete what there is."""
 
 from __future__ import annotations
 
@@ -33,6 +33,16 @@ def restore_(options: argparse.Namespace) -> int:
         finally:
             lab.close()
     print(f"{lab.name} is as it was in snapshot {taken.name}: {_after(taken)}")
+    return 0
+
+
+def delete_(options: argparse.Namespace) -> int:
+    """`lab snapshot delete`"""
+    doctors.require()
+    lab = opened(options.name)
+    with labs.held(lab.name):
+        snapshots.delete(lab, options.snapshot)
+    print(f"lab {lab.name} has no snapshot {options.snapshot} any more")
     return 0
 
 

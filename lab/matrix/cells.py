@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab import kvm, platforms
+from lab import kvm, memory, platforms
 from lab import plan as plans
 from lab import scenario as scenarios
 from lab.errors import BadInput
@@ -16,7 +16,6 @@ from lab.model import Scenario
 MACHINE = 150  # MiB of a system container with a whole cluster node in it
 SLIM = 25  # MiB of a container with pacemaker-remoted alone
 HARNESS = 150  # MiB of `lab up` itself, its ssh connections and its BMCs
-EMULATOR = 150  # MiB of QEMU beside the guest's own memory
 BRING_UP = 20.0  # seconds
 GENEROUS = 7.0  # deadlines of scenarios are about so many times what is needed
 PREFIX = "m-"  # of the names of its labs
@@ -107,9 +106,9 @@ def needs(scenario: Scenario, *, emulated: bool) -> Needs:
     virtual = [guest for guest in scenario.guests.values() if guest.kind == "vm"]
     slim = sum(node.slim for node in scenario.nodes.values())
     machines = len(scenario.nodes) - slim + len(inner)
-    memory = HARNESS + MACHINE * machines + SLIM * slim
-    memory += sum(guest.memory + EMULATOR for guest in virtual)
-    return Needs(machines, memory, 0.5 + (1.0 if emulated else 0.25) * len(virtual))
+    needed = HARNESS + MACHINE * machines + SLIM * slim
+    needed += sum(memory.virtual(one.memory, emulated=emulated, limited=True) for one in virtual)
+    return Needs(machines, needed, 0.5 + (1.0 if emulated else 0.25) * len(virtual))
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from lab.paths import RUN
 GATEWAY = "192.168.122.1"  # the outside of a lab's network: no node, just where one can look from
 PREFIX = 24
 LOCK = RUN / "machines.lock"  # held while machines are made or removed; shared: some are in use
+MACHINERY = "what makes and removes machines of all labs"  # that lock, in words
 WAIT = 1200.0  # seconds for that lock: longer than anybody may hold it, 900 on a busy machine
 
 
@@ -66,6 +67,9 @@ class Provider(Protocol):
 
     def running(self, lab: str) -> dict[str, bool]:
         """Each machine that exists, and whether it has power."""
+
+    def paused(self, lab: str) -> set[str]:
+        """The machines that have power and stand still: nothing in them goes on."""
 
     def power_on(self, lab: str, node: str) -> None:
         """Start a machine that has no power."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lab import boxes, doctor_vagrant, fetched, images, kvm, platforms
+from lab import boxes, doctor_vagrant, fetched, images, kvm, memory, platforms
 from lab.errors import BadInput, CannotRun
 from lab.fleet import named
 from lab.model import Guest, Machine, Scenario
@@ -44,7 +44,13 @@ def choice(wish: str, scenario: Scenario, platform: Platform) -> Choice:
             raise BadInput(f"{needs}, but {reason}", hint=f"--platform {platforms.DEFAULT}")
         return _of_box(wish, platform)
     if wish in ("", AUTO):
-        return chosen(scenario, kvm.missing, doctor_vagrant.without, lambda: boxless(platform))
+        return chosen(
+            scenario,
+            kvm.missing,
+            doctor_vagrant.without,
+            lambda: boxless(platform),
+            lambda: crowded(scenario.nodes, scenario.guests),
+        )
     if wish == "vagrant" and reason:
         raise BadInput(f"provider vagrant: {reason}", hint="--provider podman")
     return Choice(wish)
@@ -73,7 +79,7 @@ def chosen(scenario: Scenario, *reasons: Reason) -> Choice:
         reason = reason or look()
     if reason:
         return Choice("podman", reason)
-    return Choice("vagrant", "KVM works, Vagrant is there, and so is the box")
+    return Choice("vagrant", "KVM works, Vagrant is there, the box too, and there is memory")
 
 
 def only_containers(machines: Mapping[str, Machine], guests: Mapping[str, Guest]) -> str:
@@ -85,6 +91,21 @@ def only_containers(machines: Mapping[str, Machine], guests: Mapping[str, Guest]
             f"guests that are containers need images that only podman brings, here {named(inner)}"
         )
     return ""
+
+
+def crowded(machines: Mapping[str, Machine], guests: Mapping[str, Guest] | None = None) -> str:
+    """Why this machine's memory has no room for them as virtual machines; '' if it has. `guests`:
+    those that would be made later; where they run inside their host it is the host's memory.
+    """
+    emulated = bool(kvm.missing())
+    needed = sum(memory.virtual(one.memory, emulated=emulated) for one in machines.values())
+    if guests and kvm.not_nested():
+        beside = (one.memory for one in guests.values())
+        needed += sum(memory.virtual(own, emulated=emulated, limited=True) for own in beside)
+    free = memory.available()
+    if needed <= free:
+        return ""
+    return f"virtual machines would need {needed} MiB of memory, and {free} MiB are free"
 
 
 def boxless(platform: Platform) -> str:

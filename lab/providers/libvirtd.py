@@ -24,13 +24,14 @@ from pathlib import Path
 
 import libvirt
 
-from lab import command, lock, paths
+from lab import command, libvirt_client, lock, paths
 from lab.deadline import Deadline, wait_for
-from lab.errors import CannotRun, CommandFailed, LabError
+from lab.errors import CannotRun, CommandFailed, CommandTimeout, LabError
 from lab.providers import network
 
 PROC = Path("/proc")
 START = 30.0  # seconds until it answers
+ANSWER = 30.0  # … to one who connects, when it runs
 END = 30.0  # seconds until what was killed is gone
 _MOUNTS = {
     "etc": "/etc/libvirt",
@@ -128,9 +129,11 @@ def revive(lab: str) -> bool:
 
 @contextmanager
 def connection(lab: str) -> Iterator[libvirt.virConnect]:
-    """A connection to it. What libvirt complains of, also in the block, is a CommandFailed."""
+    """A connection to it. What libvirt complains of, also in the block, is a CommandFailed; where
+    one is taken and not answered it is a CommandTimeout.
+    """
     try:
-        opened = libvirt.open(uri(lab))
+        opened = _open(lab)
         try:
             yield opened
         finally:
@@ -138,6 +141,17 @@ def connection(lab: str) -> Iterator[libvirt.virConnect]:
                 opened.close()
     except libvirt.libvirtError as error:
         raise CommandFailed(f"libvirtd of lab {lab}: {error}") from error
+
+
+def _open(lab: str) -> libvirt.virConnect:
+    try:
+        return libvirt_client.connect(uri(lab), within=ANSWER)
+    except CommandTimeout as error:
+        raise CommandTimeout(
+            f"libvirtd of lab {lab} hangs: {error}",
+            hint=f"kill -9 $(cat {runtime(lab) / 'libvirtd.pid'}): the next command starts another "
+            f"one, and machines outlive it; lab down {lab} needs none",
+        ) from error
 
 
 def stop(lab: str) -> None:
@@ -188,8 +202,11 @@ def labs() -> set[str]:
 
 
 def _answers(lab: str) -> bool:
+    """Whether it does. Where one hangs, another cannot be started in its place: CommandTimeout."""
     try:
         with connection(lab) as opened:
             return bool(opened.getVersion())
+    except CommandTimeout:
+        raise
     except CommandFailed:
         return False

@@ -57,6 +57,9 @@ class Switch:
     def pace(self) -> float:
         return 1.0
 
+    def paused(self, _lab: str) -> set[str]:
+        return set()
+
     def console(self, _lab: str, _node: str) -> str:
         return ""
 

@@ -26,7 +26,17 @@ from lab.fields import Family, GuestPlace
 from lab.images import Images
 from lab.model import Machine
 from lab.paths import RUN
-from lab.providers import LOCK, WAIT, Order, cgroups, controllers, network, podman_images, slim
+from lab.providers import (
+    LOCK,
+    MACHINERY,
+    WAIT,
+    Order,
+    cgroups,
+    controllers,
+    network,
+    podman_images,
+    slim,
+)
 from lab.providers.podman_images import Copy
 
 FOLDER = RUN / "labs"
@@ -46,7 +56,7 @@ class Podman(network.Switch):
     name = "podman"
 
     def up(self, order: Order) -> None:
-        with lock.hold(LOCK, "the machinery", within=WAIT):
+        with lock.hold(LOCK, MACHINERY, within=WAIT):
             network.create(order.lab, order.machines)
             cgroups.enter()  # after it: a mount namespace sees what was shared before it was made
             image = slim_image = _import(order.images)
@@ -58,7 +68,7 @@ class Podman(network.Switch):
             # Under the lock until they are there: no other lab takes the room that was found.
             check_room(sum(node not in there for node in full))
             self._make(order, full, there, image)
-        with lock.hold(LOCK, "the machinery", within=WAIT, shared=True):
+        with lock.hold(LOCK, MACHINERY, within=WAIT, shared=True):
             self._make(order, many, there, slim_image)
 
     def _make(
@@ -125,10 +135,10 @@ class Podman(network.Switch):
 
     def down(self, lab: str) -> None:
         if not cgroups.entered():  # containers outlive the namespace when this machine is rebooted
-            with lock.hold(LOCK, "the machinery", within=WAIT):
+            with lock.hold(LOCK, MACHINERY, within=WAIT):
                 cgroups.enter()
         # Shared, since a large lab takes minutes.
-        with lock.hold(LOCK, "the machinery", within=WAIT, shared=True):
+        with lock.hold(LOCK, MACHINERY, within=WAIT, shared=True):
             _remove(_containers(lab))
             controllers.remove(controllers.found(_groups(lab)))
             network.remove(lab)
@@ -136,7 +146,7 @@ class Podman(network.Switch):
             if left := self.leftovers(lab):
                 raise LabError(f"of lab {lab} this could not be removed: {', '.join(left)}")
         # Only tidying: whoever is at work with podman now has a lab, and tidies up after it.
-        with suppress(Busy), lock.hold(LOCK, "the machinery"):
+        with suppress(Busy), lock.hold(LOCK, MACHINERY):
             self._tidy()
 
     def _tidy(self) -> None:
@@ -161,7 +171,7 @@ class Podman(network.Switch):
         """Remove podman's copies of all sets of images but the `kept`, which are asked for when no
         machine is being made; all that there were, and those of them that could not be removed.
         """
-        with lock.hold(LOCK, "the machinery", within=WAIT):
+        with lock.hold(LOCK, MACHINERY, within=WAIT):
             cgroups.enter()
             try:
                 doomed = podman_images.orphans(_podman, kept())

@@ -17,26 +17,22 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import libvirt
 
-from lab import boxes, command, kvm, lock, memory, platforms
+from lab import boxes, command, images_disk, kvm, lock
 from lab.errors import BadInput, Busy, CannotRun, CommandFailed, LabError
 from lab.fields import Family, GuestPlace
 from lab.hypervisor import set_link
-from lab.images import Images
 from lab.model import Machine
-from lab.providers import LOCK, WAIT, Order, libvirtd, network, networkd, networkmanager
-from lab.providers.choice import only_containers
+from lab.providers import LOCK, MACHINERY, WAIT, Order, libvirtd, network
+from lab.providers.choice import crowded, only_containers
+from lab.providers.vagrant_nodes import disks, identity, management, network_xml, nodes_file
 from lab.providers.vagrant_program import Program
-from lab.vms import KERNEL_LINE
 
 UP = 1800.0  # seconds for `vagrant up`; three emulated machines take about 100
-BOOT = 600  # seconds that Vagrant waits for a login
 EMULATED = 3.0  # times longer: an idle one boots in 30 s, and those of a lab boot at once
 POOL = "lab"
-MANAGEMENT = "192.168.121"  # its first three numbers; the fourth is that of the lab's address
 
 
 class Vagrant(network.Switch):
@@ -47,14 +43,15 @@ class Vagrant(network.Switch):
     def up(self, order: Order) -> None:
         if reason := only_containers(order.machines, {}):
             raise BadInput(f"provider vagrant: {reason}", hint="--provider podman")
-        check_room(order.machines)
+        if reason := crowded(order.machines):
+            raise CannotRun(reason, hint="take other labs down, or use --provider podman")
         if order.lab in libvirtd.labs():
             # Of a lab that is half there nobody knows which half: Vagrant makes a machine in steps
             # and takes up none of them. It has no section done, or it would not come here.
             order.say("its machines are not all there and whole: they are made anew")
             libvirtd.stop(order.lab)
             libvirtd.remove(order.lab)
-        with lock.hold(LOCK, "the machinery", within=WAIT):
+        with lock.hold(LOCK, MACHINERY, within=WAIT):
             network.create(order.lab, order.machines, virtual=True)
         box = boxes.ensure(order.images)
         libvirtd.start(order.lab)
@@ -62,7 +59,7 @@ class Vagrant(network.Switch):
         _fill_pool(order, box)
         (top / "ssh/ssh_known_hosts").write_text(
             "".join(
-                f"{_management(machine)} {order.host_keys[node]}\n"
+                f"{management(machine)} {order.host_keys[node]}\n"
                 for node, machine in order.machines.items()
             )
         )
@@ -89,7 +86,7 @@ class Vagrant(network.Switch):
         network.remove(lab)
         if left := self.leftovers(lab):
             raise LabError(f"of lab {lab} this could not be removed: {', '.join(left)}")
-        with suppress(Busy), lock.hold(LOCK, "the machinery"):
+        with suppress(Busy), lock.hold(LOCK, MACHINERY):
             network.remove_folder()
 
     def labs(self) -> set[str]:
@@ -110,6 +107,11 @@ class Vagrant(network.Switch):
                 # Vagrant defines a machine first, and then gives it its cards.
                 if one.isActive() or one.XMLDesc().count("<interface ") > 1
             }
+
+    def paused(self, lab: str) -> set[str]:
+        with libvirtd.connection(lab) as opened:
+            found = opened.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_PAUSED)
+            return {one.name() for one in found}
 
     def power_on(self, lab: str, node: str) -> None:
         network.require(lab)
@@ -151,96 +153,14 @@ class Vagrant(network.Switch):
     def ssh_options(self, lab: str, _node: str, machine: Machine) -> dict[str, str]:
         inside = network.inside(
             network.namespace(lab),
-            ["socat", "-", f"TCP:{_management(machine)}:22,connect-timeout=10"],
+            ["socat", "-", f"TCP:{management(machine)}:22,connect-timeout=10"],
         )
         return {"ProxyCommand": " ".join(inside)}
-
-
-def identity(machine: Machine, number: int, family: Family) -> dict[str, str]:
-    """Its network, as its family reads it: eth0, in br0 where it has guests; eth1 by DHCP."""
-    if family == "redhat":
-        mac = _mac(number)
-        lab = networkmanager.bridged("br0", machine.address, mac)
-        if not machine.hypervisor:
-            lab = networkmanager.card("eth0", machine.address, mac)
-        return lab | networkmanager.management(_management_mac(number))
-    card = "br0" if machine.hypervisor else "eth0"
-    files = {
-        f"{card}.network": networkd.static(card, machine.address),
-        "management.network": "[Match]\nName=eth1\n\n[Network]\nDHCP=ipv4\n"
-        "LinkLocalAddressing=no\nIPv6AcceptRA=no\n\n[DHCPv4]\nClientIdentifier=mac\n"
-        "UseHostname=no\nUseDNS=no\n",
-    }
-    if machine.hypervisor:
-        files["br0.netdev"] = "[NetDev]\nName=br0\nKind=bridge\n\n[Bridge]\nForwardDelaySec=0\n"
-        files["eth0.network"] = f"[Match]\nName=eth0\n\n[Network]\nBridge=br0\n{networkd.STATIC}"
-    found = {f"etc/systemd/network/{name}": content for name, content in files.items()}
-    if machine.hypervisor:
-        # The socket of a libvirtd that is lent to it is put there again after each break.
-        found["etc/ssh/sshd_config.d/lab-libvirt.conf"] = "StreamLocalBindUnlink yes\n"
-    return found
-
-
-def nodes_file(order: Order) -> dict[str, Any]:
-    """What the Vagrantfile reads: the machines, and what is the same for all of them."""
-    emulated = bool(kvm.missing())
-    direct = {} if order.images.fetched else {"kernel_line": KERNEL_LINE}
-    log = libvirtd.folder(order.lab) / "log/qemu"
-    return {
-        "box": boxes.name(order.images),
-        "guest": platforms.load(order.images.platform).family,  # as Vagrant calls it, too
-        "uri": "qemu:///system",
-        "key": str(order.key),
-        "driver": "qemu" if emulated else "kvm",
-        "cpu_mode": "maximum" if emulated else "host-passthrough",
-        "nested": not emulated,
-        "boot_timeout": BOOT,
-        **direct,
-        "management": f"{MANAGEMENT}.0/24",
-        "disks": dict(zip(("vdb", "vdc"), _disks(order.images), strict=False)),
-        "nodes": [
-            {
-                "name": node,
-                "memory": machine.memory,
-                "cpus": machine.cpus,
-                "bridge": network.bridge(number),
-                "mac": _mac(number),
-                "management_mac": _management_mac(number),
-                "console": str(log / f"{node}-console.log"),
-            }
-            for number, (node, machine) in enumerate(order.machines.items(), start=1)
-        ],
-    }
 
 
 def pool_xml(folder: Path) -> str:
     """libvirt's storage pool: one folder."""
     return f'<pool type="dir"><name>{POOL}</name><target><path>{folder}</path></target></pool>'
-
-
-def network_xml(machines: Mapping[str, Machine]) -> str:
-    """libvirt's network `management`: it leads nowhere, and gives each card its own address."""
-    top = ET.Element("network")
-    ET.SubElement(top, "name").text = "management"
-    ET.SubElement(top, "bridge", name="management", stp="off", delay="0")
-    ET.SubElement(top, "dns", enable="no")
-    ip = ET.SubElement(top, "ip", address=f"{MANAGEMENT}.1", netmask="255.255.255.0")
-    dhcp = ET.SubElement(ip, "dhcp")
-    ET.SubElement(dhcp, "range", start=f"{MANAGEMENT}.2", end=f"{MANAGEMENT}.254")
-    for number, machine in enumerate(machines.values(), start=1):
-        ET.SubElement(dhcp, "host", mac=_management_mac(number), ip=_management(machine))
-    return ET.tostring(top, encoding="unicode")
-
-
-def check_room(machines: Mapping[str, Machine]) -> None:
-    """Raise CannotRun if this machine's memory has no room for them: QEMU's own comes on top."""
-    needed = sum(machine.memory + 128 for machine in machines.values())
-    free = memory.available()
-    if needed > free:
-        raise CannotRun(
-            f"these machines need {needed} MiB of memory, and {free} MiB are free",
-            hint="take other labs down, or use --provider podman",
-        )
 
 
 def console(lab: str, node: str) -> str:
@@ -276,8 +196,8 @@ def _consoles(lab: str, nodes: Mapping[str, Machine]) -> str:
 
 
 def _fill_pool(order: Order, box: Path) -> None:
-    """The disks that are there before Vagrant asks: the box's, and each machine's packages and
-    seed. A machine gets them as layers of its own, since QEMU locks what may be written to.
+    """The disks that are there before Vagrant asks: the box's, and each machine's own. A machine
+    gets those as layers, since QEMU locks what may be written to.
     """
     pool = libvirtd.folder(order.lab) / "pool"
     links = {boxes.volume(order.images): box / "box.img", "images": order.images.folder}
@@ -289,28 +209,12 @@ def _fill_pool(order: Order, box: Path) -> None:
         raw = pool / f"{node}.tar"
         raw.touch(mode=0o600)
         raw.write_bytes(seed)
-        for what in _disks(order.images):
-            below = raw if what == "seed" else order.images.packages_disk
+        below = {"packages": order.images.packages_disk, "seed": raw}
+        for what in disks(order.machines[node], fetched=order.images.fetched).values():
             disk = pool / f"{node}.{what}"
             if not disk.exists():
-                command.run([*layer, str(below), str(disk)], within=60)
-
-
-def _disks(images: Images) -> list[str]:
-    """A machine's disks beyond the box's, in their order. A fetched box has its packages on it."""
-    return ["seed"] if images.fetched else ["packages", "seed"]
-
-
-def _management(machine: Machine) -> str:
-    return f"{MANAGEMENT}.{machine.address.rpartition('.')[2]}"
-
-
-def _mac(number: int) -> str:
-    return f"52:54:00:7a:01:{number:02x}"
-
-
-def _management_mac(number: int) -> str:
-    return f"52:54:00:7a:00:{number:02x}"
+                source = below.get(what) or images_disk.ensure(order.images)
+                command.run([*layer, str(source), str(disk)], within=60)
 
 
 def _card(domain: libvirt.virDomain) -> str:

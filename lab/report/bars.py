@@ -157,16 +157,17 @@ def _texts(one: Stretch) -> list[str]:
 def power_marks(row: Row, scale: Scale, y: float) -> Iterator[Html]:
     """Below a node's bar: while its machine had no power, and what else was switched when."""
     free = scale.left  # there is no text from here on yet
-    for begin, end in row.off:
+    for begin, end, reason in row.off:
         x, width = scale.x(begin), scale.width(begin, end)
-        said = f"{row.name}: power off, {seconds(begin)} to {seconds(end)}"
+        text = f"power off ({reason})" if reason else "power off"
+        said = f"{row.name}: {text}, {seconds(begin)} to {seconds(end)}"
         yield tag("g", tag("title", said), box(x, y, width, STRIP - 2, "off"))
-        room = _room("power off")
+        room = _room(text)
         inside = room <= width
         place = x + 3 if inside else x + width + 3
         if inside or (place >= free and place + room <= scale.right):
             look = "in-off" if inside else "beside"
-            yield tag("text", "power off", class_=look, x=place, y=y + 8)
+            yield tag("text", text, class_=look, x=place, y=y + 8)
             free = place + room
     for at, action, problem in row.switched:
         if action in ("off", "on") and not problem:

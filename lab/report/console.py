@@ -20,6 +20,7 @@ from lab.events import (
     EvidenceCollected,
     FaultHealed,
     FaultInjected,
+    MachineChanged,
     PowerSwitched,
     Progress,
     Recovered,
@@ -37,6 +38,7 @@ from lab.report.text import (
     duration,
     exit_status,
     lines_of,
+    machine_state,
     notes,
     one_line,
     power,
@@ -84,7 +86,7 @@ class Console(Report):
             self._waiting(event)
             return
         # These come in between and end nothing.
-        if not isinstance(event, ClusterChanged | PowerSwitched):
+        if not isinstance(event, ClusterChanged | MachineChanged | PowerSwitched):
             self._live.stop()
         match event:
             case RunStarted():
@@ -211,6 +213,9 @@ class Console(Report):
             case PowerSwitched():
                 after = f"+{event.at - self._since:.1f}s " if self._since else ""
                 self._line(f"  {after}", power(event), "bold")
+            case MachineChanged() if event.by_itself:  # what was ordered is told by who did
+                after = f"+{event.at - self._since:.1f}s " if self._since else ""
+                self._line(f"  {after}", machine_state(event), _BAD)
             case FaultInjected():
                 self._line("  fault  ", one_line(event.text), "", "bold yellow")
             case FaultHealed():

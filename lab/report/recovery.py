@@ -9,7 +9,15 @@ import bisect
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from lab.events import ClusterChanged, Event, FaultHealed, FaultInjected, PowerSwitched, Recovered
+from lab.events import (
+    ClusterChanged,
+    Event,
+    FaultHealed,
+    FaultInjected,
+    MachineChanged,
+    PowerSwitched,
+    Recovered,
+)
 from lab.fleet import named
 from lab.report.history import History, Section
 
@@ -48,12 +56,13 @@ class Stretch:
 class Row:
     """A node or a resource over time; where it was not known of there is no stretch.
 
-    `off`: from when to when the machine had no power. `switched`: all that was done to it.
+    `off`: from when to when the machine had no power, and why, where somebody knows. `switched`:
+    all that was done to it.
     """
 
     name: str
     stretches: tuple[Stretch, ...]
-    off: tuple[tuple[float, float], ...] = ()
+    off: tuple[tuple[float, float, str], ...] = ()
     switched: tuple[tuple[float, str, str], ...] = ()  # when, action, problem
 
 
@@ -122,6 +131,7 @@ class _Record:
 
     changes: list[ClusterChanged] = field(default_factory=list)
     powers: list[PowerSwitched] = field(default_factory=list)
+    machines: list[MachineChanged] = field(default_factory=list)  # their power alone
     faults: list[FaultInjected] = field(default_factory=list)
     healed: list[FaultHealed] = field(default_factory=list)
     last: float = 0.0
@@ -132,6 +142,7 @@ class _Record:
             self,
             changes=[one for one in self.changes if one.at <= at],
             powers=[one for one in self.powers if one.at <= at],
+            machines=[one for one in self.machines if one.at <= at],
         )
 
     def keep(self, event: Event) -> None:
@@ -140,6 +151,8 @@ class _Record:
                 self.changes.append(event)
             case PowerSwitched():  # told when the BMC's log is read, which may be later
                 bisect.insort(self.powers, event, key=lambda one: one.at)
+            case MachineChanged() if event.state in ("on", "off"):
+                bisect.insort(self.machines, event, key=lambda one: one.at)
             case FaultInjected():
                 self.faults.append(event)
             case FaultHealed():
@@ -190,7 +203,8 @@ def _recovery(seed: _Seed, section: Section, record: _Record) -> Recovery:
     marks = _faults(seed)
     phases = recovered.phases if recovered else {}
     marks += [Mark(name, at or 0.0, missing=at is None) for name, at in phases.items()]
-    power = [one.at - began for one in record.powers if 0 <= one.at - began <= until]
+    switches = [one.at - began for one in (*record.powers, *record.machines)]
+    power = [at for at in switches if 0 <= at <= until]
     shown = max([0.0, *power, *(one.at for one in marks)])
     if phases.get("recovered") is None or phases.get("reintegrated") is None:
         shown = max(shown, until)
@@ -245,34 +259,37 @@ def _nodes(record: _Record, began: float, begin: float, end: float) -> tuple[Row
         for name, state in one.nodes.items():
             _add(found.setdefault(name, []), Stretch(since, till, state))
     switched = [p for p in record.powers if p.at - began <= end]
-    for power in switched:
+    changed = [m for m in record.machines if m.at - began <= end]
+    powers: list[PowerSwitched | MachineChanged] = [*switched, *changed]
+    for power in powers:
         if power.at - began >= begin:
             found.setdefault(power.node, [])  # the cluster may not know the machine any more
     rows = []
     for name, stretches in found.items():
         own = [(p.at - began, p.action, p.problem) for p in switched if p.node == name]
         shown = tuple(one for one in own if one[0] >= begin)
-        rows.append(Row(name, tuple(stretches), _off(own, begin, end), shown))
+        # What was asked of a BMC is not all that takes a machine's power: libvirtd saw what did.
+        power_of = [(m.at - began, m.state, m.reason) for m in changed if m.node == name]
+        power_of = power_of or [(at, action, "") for at, action, problem in own if not problem]
+        rows.append(Row(name, tuple(stretches), _off(power_of, begin, end), shown))
     return tuple(rows)
 
 
 def _off(
     switched: list[tuple[float, str, str]], begin: float, end: float
-) -> tuple[tuple[float, float], ...]:
-    """When the machine was without power; a reset takes it away for no time."""
-    found: list[tuple[float, float]] = []
-    since: float | None = None
-    for at, action, problem in switched:
-        if problem:
-            continue
+) -> tuple[tuple[float, float, str], ...]:
+    """When the machine was without power, and why; a reset takes it away for no time."""
+    found: list[tuple[float, float, str]] = []
+    since: tuple[float, str] | None = None
+    for at, action, reason in switched:
         if action == "off":
-            since = at if since is None else since
+            since = since or (at, reason)
         elif since is not None:
-            found.append((since, at))
+            found.append((since[0], at, since[1]))
             since = None
     if since is not None:
-        found.append((since, end))
-    return tuple((max(a, begin), b) for a, b in found if b > begin)
+        found.append((since[0], end, since[1]))
+    return tuple((max(a, begin), b, reason) for a, b, reason in found if b > begin)
 
 
 def _resources(record: _Record, began: float, begin: float, end: float) -> tuple[Row, ...]:

@@ -16,6 +16,7 @@ from lab.report.text import (
     duration,
     exit_status,
     lines_of,
+    machine_state,
     notes,
     one_line,
     plain,
@@ -237,6 +238,8 @@ def _happened(event: e.Event) -> list[Html]:
             return [said, *_bad(event.problem)]
         case e.PowerSwitched():
             return [tag("p", power(event), class_="bad" if event.problem else None)]
+        case e.MachineChanged():
+            return [tag("p", machine_state(event), class_="bad" if event.by_itself else None)]
         case e.Recovered():
             return [tag("p", f"recovery after {one_line(event.text)}: {time_line(event)}")]
         case e.Progress():

@@ -13,6 +13,7 @@ from lab.events import (
     CommandStarted,
     Event,
     FaultHealed,
+    MachineChanged,
     PowerSwitched,
     Recovered,
     Verdict,
@@ -100,6 +101,12 @@ def power(event: PowerSwitched) -> str:
     """What a BMC did."""
     failed = f", failed: {one_line(event.problem)}" if event.problem else ""
     return f"power: {event.node} {event.action}{failed}"
+
+
+def machine_state(event: MachineChanged) -> str:
+    """What became of a virtual machine: `machine: node1 off (destroyed)`."""
+    itself = " by itself" if event.by_itself else ""
+    return f"machine: {event.node} {event.state}{itself} ({event.reason})"
 
 
 def time_line(event: Recovered) -> str:

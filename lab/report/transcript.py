@@ -16,6 +16,7 @@ from lab.events import (
     EvidenceCollected,
     FaultHealed,
     FaultInjected,
+    MachineChanged,
     PowerSwitched,
     Progress,
     Recovered,
@@ -31,6 +32,7 @@ from lab.report.text import (
     duration,
     exit_status,
     lines_of,
+    machine_state,
     notes,
     one_line,
     plain,
@@ -84,6 +86,9 @@ def told(event: Event, since: float = 0.0) -> list[str]:
         case PowerSwitched():
             after = f"+{event.at - since:.1f}s " if since else ""
             return [_at(event, after + power(event))]
+        case MachineChanged():
+            after = f"+{event.at - since:.1f}s " if since else ""
+            return [_at(event, after + machine_state(event))]
     return [_at(event, line) for line in _briefly(event)]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from lab import lock
 from lab.model import Machine
-from lab.providers import GATEWAY, LOCK, Wire, network
+from lab.providers import GATEWAY, LOCK, MACHINERY, Wire, network
 
 pytestmark = [
     pytest.mark.real,
@@ -69,7 +69,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[str]:
     virtual = request.param == "virtual machines"
     try:
         # Held as a provider does: the last lab that goes takes the folder of namespaces along.
-        with lock.hold(LOCK, "the machinery", within=120):
+        with lock.hold(LOCK, MACHINERY, within=120):
             network.create(name, MACHINES, virtual=virtual)
             network.create(name, MACHINES, virtual=virtual)  # nothing is made twice
         if virtual:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -13,8 +14,9 @@ import pytest
 import yaml
 from conftest import Started, eventually, lab, no_secret, traces
 
-from lab import faults, paths
+from lab import faults, paths, snapshots
 from lab.lab import Lab
+from lab.lifecycle import Change, Lifecycle
 from lab.providers import libvirtd, network
 
 pytestmark = [pytest.mark.real, pytest.mark.takes(200)]
@@ -79,7 +81,15 @@ def test_a_virtual_machine(name: str, scenario: Path) -> None:
     _power(one)
     _snapshot(one)
     no_secret(name, paths.results() / name / "latest")
+    _death(one)
     one.close()
+    # The lab's libvirtd hangs: that is said, and nothing of `lab down` needs it.
+    pid = (libvirtd.runtime(name) / "libvirtd.pid").read_text()
+    os.kill(int(pid), signal.SIGSTOP)
+    hangs = lab("status", name, within=120)
+    assert hangs.status == 1
+    assert f"libvirtd of lab {name} hangs" in hangs.output
+    assert pid.strip() in map(str, libvirtd.processes(name))
     assert lab("down", name).status == 0
     assert traces(name) == []
     assert _own() == before
@@ -113,6 +123,23 @@ def _power(one: Lab) -> None:
     assert one.boot("node1") not in ("", boot)
 
 
+def _death(one: Lab) -> None:
+    """Its process is killed: what libvirtd sees is heard, and is told from an order."""
+    ear = Lifecycle(libvirtd.uri(one.name))
+    assert ear.listen() == ""
+    pid = (libvirtd.runtime(one.name) / "libvirt/qemu/node1.pid").read_text()
+    os.kill(int(pid), signal.SIGKILL)
+    heard: list[Change] = []
+
+    def off() -> bool:
+        heard.extend(ear.heard())
+        return any(change.state == "off" for change in heard)
+
+    eventually(off, 20, "libvirtd telling that node1 is off")
+    ear.close()
+    assert [(one.machine, one.state, one.reason) for one in heard] == [("node1", "off", "failed")]
+
+
 def _snapshot(one: Lab) -> None:
     machine = one.machine("node1")
     machine.run("echo before > /root/mark", check=True)
@@ -133,6 +160,17 @@ def _snapshot(one: Lab) -> None:
     assert abs(apart) < 3
     listed: Any = lab("snapshot", "list", "--json", "--name", one.name).json
     assert [(each["name"], each["done"]) for each in listed] == [("here", ["0.1"])]
+    assert lab("snapshot", "save", "gone", "--name", one.name).status == 0
+    assert lab("snapshot", "delete", "gone", "--name", one.name).status == 0
+    again = lab("snapshot", "restore", "gone", "--name", one.name)
+    assert "snapshots: here" in again.output
+    with libvirtd.connection(one.name) as opened:  # as a save that is killed leaves it
+        assert opened.lookupByName("node1").snapshotListNames() == ["here"]
+        opened.lookupByName("node1").suspend()
+    states: Any = lab("status", one.name, "--json").json
+    assert [each["state"] for each in states["machines"]] == ["paused"]
+    assert snapshots.go_on(one) == ["node1"]
+    assert machine.run("true").exit == 0
     unknown = lab("snapshot", "restore", "there", "--name", one.name)
     assert unknown.status == 2
     assert "snapshots: here" in unknown.output

@@ -56,7 +56,7 @@ title: One
 about: A
 chapter: "2"
 nodes:
-  host1: {address: 10.0.0.1}
+  host1: {address: 192.168.122.101}
 steps:
   - section: "2.1"
     title: Two Commands
@@ -96,7 +96,7 @@ title: Two
 about: B
 chapter: "2"
 nodes:
-  host1: {address: 10.0.0.1}
+  host1: {address: 192.168.122.101}
 prepare:
   - {scenario: one, until: "2.1"}
 steps:

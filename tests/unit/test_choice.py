@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import boxes, doctor_vagrant, images, kvm, platforms, scenario
+from lab import boxes, doctor_vagrant, images, kvm, memory, platforms, scenario
 from lab.errors import BadInput, CannotRun
 from lab.model import Scenario
 from lab.providers import Order, choice
@@ -69,6 +69,47 @@ def test_scenarios_that_need_containers(name: str) -> None:
 
 def test_the_reason_names_the_machines() -> None:
     assert choice.chosen(of("scale"), reason("")).why.endswith("here remote1 … remote16")
+
+
+# Room
+
+
+@pytest.fixture
+def qemu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose KVM works, and where QEMU takes 100 MiB, 7 more for a guest of ours."""
+    monkeypatch.setattr(kvm, "missing", lambda: "")
+    monkeypatch.setattr(memory, "virtual", lambda own, limited=False, **_: own + 100 + 7 * limited)
+
+
+@pytest.mark.usefixtures("qemu")
+@pytest.mark.parametrize(
+    ("nests", "needed"), [(True, 3072 + 100), (False, 3072 + 100 + 512 + 107)], ids=str
+)
+def test_guests_beside_their_host_take_memory_too(
+    monkeypatch: pytest.MonkeyPatch, nests: bool, needed: int
+) -> None:
+    monkeypatch.setattr(kvm, "not_nested", lambda: "" if nests else "no")
+    monkeypatch.setattr(memory, "available", lambda: needed)
+    assert choice.crowded(WALK.nodes, WALK.guests) == ""
+    monkeypatch.setattr(memory, "available", lambda: needed - 1)
+    assert choice.crowded(WALK.nodes, WALK.guests) == (
+        f"virtual machines would need {needed} MiB of memory, and {needed - 1} MiB are free"
+    )
+
+
+@pytest.mark.usefixtures("qemu")
+@pytest.mark.parametrize(("free", "provider"), [(100_000, "vagrant"), (3000, "podman")])
+def test_machines_that_have_no_room_are_containers(
+    monkeypatch: pytest.MonkeyPatch, free: int, provider: str
+) -> None:
+    monkeypatch.setattr(doctor_vagrant, "without", lambda: "")
+    monkeypatch.setattr(choice, "boxless", lambda _platform: "")
+    monkeypatch.setattr(memory, "available", lambda: free)
+    found = choice.choice("auto", WALK, platforms.load(platforms.DEFAULT))
+    assert found.provider == provider
+    assert ("3000 MiB are free" in found.why) is (provider == "podman")
+    # Who asks for virtual machines gets them, or is told by the provider.
+    assert choice.choice("vagrant", WALK, platforms.load(platforms.DEFAULT)).provider == "vagrant"
 
 
 # A wish

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import webbrowser
@@ -14,12 +15,24 @@ from typing import Any
 
 import pytest
 
-from lab import audits, checks, cli, faults, paths, platforms, providers, scenario, up
+from lab import (
+    audits,
+    bmc,
+    checks,
+    cli,
+    faults,
+    paths,
+    platforms,
+    providers,
+    scenario,
+    snapshots,
+    up,
+)
 from lab import doctor as doctors
 from lab.actions import action
 from lab.errors import Unreachable
 from lab.events import RunEnded, RunStarted
-from lab.lab import Lab
+from lab.lab import Lab, held
 from lab.machine import Machine
 from lab.providers import Wire
 
@@ -794,3 +807,41 @@ def test_sigterm_is_as_ctrl_c() -> None:
     done = python(script)
     assert done.returncode == 130
     assert done.stderr.startswith("lab: interrupted")
+
+
+# -- machines that stand still, snapshots ---------------------------------------------------
+
+
+def test_status_says_which_machines_stand_still(
+    run: Run, nemo: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def status(*_: object) -> None:
+        raise Unreachable("no connection")
+
+    monkeypatch.setattr(Lab, "status", status)
+    monkeypatch.setattr(bmc, "ensure", lambda *_: None)
+    monkeypatch.setattr(NoMachines, "running", lambda *_: {"example-host": True})
+    for paused, state in (({"example-host"}, "paused"), (set(), "on")):
+        monkeypatch.setattr(NoMachines, "paused", lambda *_, found=paused: found, raising=False)
+        machines = json.loads(run("status", "nemo", "--json").out)["machines"]
+        assert machines[0]["state"] == state
+        assert re.search(rf"example-host .* {state} *\n", run("status", "nemo").out)
+
+
+def test_a_snapshot_of_which_there_is_none(run: Run, nemo: Lab) -> None:
+    ended = run("snapshot", "delete", "here", "--name", "nemo")
+    assert ended.status == 3
+    assert "made of containers" in ended.err
+
+
+def test_a_snapshot_is_deleted_while_nobody_else_holds_the_lab(
+    run: Run, nemo: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deleted: list[tuple[str, str]] = []
+    monkeypatch.setattr(snapshots, "delete", lambda lab, name: deleted.append((lab.name, name)))
+    ended = run("snapshot", "delete", "here", "--name", "nemo")
+    assert (ended.status, ended.out) == (0, "lab nemo has no snapshot here any more\n")
+    assert deleted == [("nemo", "here")]
+    with held("nemo"):
+        assert run("snapshot", "delete", "here", "--name", "nemo").status == 3
+    assert len(deleted) == 1

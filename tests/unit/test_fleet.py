@@ -103,6 +103,10 @@ def test_a_scenario_without_a_fleet() -> None:
         (("node2:", "fleet:"), "s.yaml:7: fleet: fleet is the name of a node already"),
         (("prefix: remote", "prefix: remote1"), "s.yaml:7: fleet, prefix: "),
         (("count: 4", "count: 0"), "s.yaml:7: fleet, count: "),
+        (
+            ("address: 192.168.122.99", "address: 10.0.0.99"),
+            "s.yaml:7: fleet: address: 10.0.0.99 is not on the lab's network",
+        ),
         (("slim: true", "slim: true, role: cluster"), "s.yaml:7: fleet: "),
         (("fleet: {", "prefleet: {"), "unknown key; did you mean 'fleet'"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -132,4 +133,35 @@ def test_a_holder_that_has_ended_is_not_blamed(path: Path, holder: Holder) -> No
     with pytest.raises(Busy) as caught, lock.hold(path, "it"):
         pytest.fail("two hold it")
     assert str(before.pid) not in caught.value.message
-    assert "another lab process" in caught.value.message
+    assert " in use by process " in caught.value.message
+
+
+def test_those_who_share_it_are_named_each(path: Path, holder: Holder) -> None:
+    both = [holder("shared"), holder("shared")]
+    with pytest.raises(Busy) as caught, lock.hold(path, "lab a"):
+        pytest.fail("shared and exclusive at once")
+    for process in both:
+        assert f"process {process.pid} ({sys.executable} -c" in caught.value.message
+    assert str(os.getpid()) not in caught.value.message  # who waits holds nothing
+    assert "kill" in caught.value.hint
+
+
+def test_a_kernel_that_tells_nothing_of_locks(
+    path: Path, holder: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder("shared")
+    monkeypatch.setattr(lock, "LOCKS", path.parent / "none")
+    with (
+        pytest.raises(Busy, match=r"lab a is in use by another lab process$"),
+        lock.hold(path, "lab a"),
+    ):
+        pytest.fail("shared and exclusive at once")
+
+
+def test_how_long_it_was_waited_for_is_said(path: Path, holder: Holder) -> None:
+    holder()
+    with (
+        pytest.raises(Busy, match=r"\), after 1 s of waiting$"),
+        lock.hold(path, "lab a", within=1.0),
+    ):
+        pytest.fail("two hold it")

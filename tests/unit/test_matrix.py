@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from lab import cli, images, kvm, paths, platforms, providers, scenario
+from lab import cli, images, kvm, memory, paths, platforms, providers, scenario
 from lab import doctor as doctors
 from lab.errors import BadInput, CannotRun, CommandTimeout
 from lab.events import RunEnded, RunStarted
@@ -145,7 +145,8 @@ def test_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     own = guests.guests["guest1"]
     one = plan.needs(guests, emulated=True)
     assert one.machines == 1
-    assert one.memory >= own.memory + 150
+    assert one.memory >= own.memory + memory.QEMU + memory.CODE
+    assert one.memory == plan.needs(guests, emulated=False).memory + memory.CODE
     assert one.cores > plan.needs(guests, emulated=False).cores
     container = own.model_copy(update={"kind": "container"})
     other = plan.needs(guests.model_copy(update={"guests": {"guest1": container}}), emulated=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab.access import Access
 from lab.model import Entry, Guest, Machine, Scenario, Step
-from lab.providers import networkmanager, vagrant
+from lab.providers import networkmanager, vagrant_nodes
 from lab.providers.podman import Podman
 
 HOST = Machine(address="192.168.122.100", hypervisor=True)
@@ -30,7 +30,7 @@ def read(files: dict[str, str]) -> dict[str, ConfigParser]:
 
 
 def test_a_machine_without_guests() -> None:
-    found = read(vagrant.identity(NODE, 2, "redhat"))
+    found = read(vagrant_nodes.identity(NODE, 2, "redhat"))
     assert set(found) == {"eth0", "management"}
     card = found["eth0"]
     assert card["connection"]["type"] == "ethernet"
@@ -43,7 +43,7 @@ def test_a_machine_without_guests() -> None:
 
 
 def test_a_host_of_guests_has_its_address_on_the_bridge() -> None:
-    found = read(vagrant.identity(HOST, 2, "redhat"))
+    found = read(vagrant_nodes.identity(HOST, 2, "redhat"))
     assert set(found) == {"br0", "br0-port", "management"}
     bridge, port = found["br0"], found["br0-port"]
     assert (bridge["connection"]["type"], bridge["connection"]["interface-name"]) == (
@@ -58,7 +58,7 @@ def test_a_host_of_guests_has_its_address_on_the_bridge() -> None:
 
 
 def test_the_way_in_gets_its_address_from_libvirt_and_nothing_else() -> None:
-    card = read(vagrant.identity(NODE, 2, "redhat"))["management"]
+    card = read(vagrant_nodes.identity(NODE, 2, "redhat"))["management"]
     assert card["ethernet"]["mac-address"] == WAY_IN
     assert card["ipv4"]["method"] == "auto"
     assert (card["ipv4"]["never-default"], card["ipv4"]["ignore-auto-dns"]) == ("true", "true")
@@ -69,7 +69,7 @@ def test_cards_are_those_that_vagrant_makes() -> None:
     macs = [
         one["ethernet"]["mac-address"]
         for number, machine in ((1, HOST), (2, NODE))
-        for one in read(vagrant.identity(machine, number, "redhat")).values()
+        for one in read(vagrant_nodes.identity(machine, number, "redhat")).values()
         if "ethernet" in one
     ]
     assert sorted(macs) == sorted(
@@ -78,14 +78,16 @@ def test_cards_are_those_that_vagrant_makes() -> None:
 
 
 def test_profiles_have_identities_of_their_own() -> None:
-    found = read(vagrant.identity(HOST, 2, "redhat")).values()
+    found = read(vagrant_nodes.identity(HOST, 2, "redhat")).values()
     assert len({one["connection"]["uuid"] for one in found}) == 3
 
 
 def test_families_do_not_mix() -> None:
     for machine in (HOST, NODE):
-        assert not any("systemd" in path for path in vagrant.identity(machine, 1, "redhat"))
-        assert not any("NetworkManager" in path for path in vagrant.identity(machine, 1, "debian"))
+        assert not any("systemd" in path for path in vagrant_nodes.identity(machine, 1, "redhat"))
+        assert not any(
+            "NetworkManager" in path for path in vagrant_nodes.identity(machine, 1, "debian")
+        )
         assert Podman().identity(machine, 1, "debian") == {}
 
 
@@ -111,7 +113,7 @@ def test_seeds(tmp_path: Path) -> None:
     access = Access(tmp_path)
     access.create("nemo", SCENARIO, Reached())  # type: ignore[arg-type]
     for family, mode in (("redhat", 0o600), ("debian", 0o644)):
-        identity = vagrant.identity(HOST, 1, family)  # type: ignore[arg-type]
+        identity = vagrant_nodes.identity(HOST, 1, family)  # type: ignore[arg-type]
         of_both = {}
         for node, added in (("example-host", identity), ("guest1", {})):
             seed = access.seed(SCENARIO, node, added, family)  # type: ignore[arg-type]

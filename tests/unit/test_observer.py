@@ -12,8 +12,9 @@ import pytest
 
 from lab import bmc, hypervisor, observer
 from lab.errors import Unreachable
-from lab.events import ClusterChanged, Event, PowerSwitched
+from lab.events import ClusterChanged, Event, MachineChanged, PowerSwitched, Progress
 from lab.lab import Lab
+from lab.lifecycle import Change, Lifecycle
 from lab.observer import Observer
 from lab.recovery import History
 from lab.reporter import Reporter
@@ -396,3 +397,67 @@ def test_power_that_was_gone_before_the_history_is_none_of_it(stage: Stage) -> N
         stage.lab.entries = [entry("off", history.began - 0.5)]
     assert history.powered_off == []
     assert len(stage.all(PowerSwitched)) == 1
+
+
+class FakeEar:
+    """Stands in for who listens to libvirtd."""
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+        self.deaf = ""
+        self.listened = 0
+
+    def listen(self) -> str:
+        self.listened += 1
+        return self.deaf
+
+    def heard(self) -> list[Change]:
+        found, self.changes = self.changes, []
+        return found
+
+
+@pytest.fixture
+def ear(stage: Stage) -> FakeEar:
+    made = FakeEar()
+    stage.observer.lifecycle = cast(Lifecycle, made)
+    return made
+
+
+def test_what_libvirtd_saw_is_told_with_its_time(stage: Stage, ear: FakeEar) -> None:
+    with stage.observer.watching():
+        ear.changes = [Change(3.0, "node1", "off", "destroyed")]
+    ear.changes = [Change(4.0, "node1", "on", "booted")]  # between two parts
+    with stage.observer.watching():
+        pass
+    told = [(one.at, one.section, one.node, one.state, one.reason) for one in stage.events]  # type: ignore[attr-defined]
+    assert told == [
+        (3.0, "5.5", "node1", "off", "destroyed"),
+        (4.0, "5.5", "node1", "on", "booted"),
+    ]
+    assert stage.observer.ended == []
+    assert ear.listened == 2  # one that lost libvirtd finds it again
+
+
+def test_who_ends_by_itself_is_kept_for_the_verdict(stage: Stage, ear: FakeEar) -> None:
+    ear.changes = [
+        Change(1.0, "a", "off", "failed"),
+        Change(2.0, "b", "off", "shutdown"),
+        Change(3.0, "c", "paused", "ioerror"),
+        Change(4.0, "d", "paused", "paused"),
+    ]
+    stage.observer.hear()
+    assert [one.node for one in stage.all(MachineChanged) if one.by_itself] == ["a", "c"]
+    assert stage.observer.ended == [
+        "a is off by itself (failed)",
+        "c is paused by itself (ioerror)",
+    ]
+
+
+def test_a_libvirtd_that_is_not_heard_is_said_once_and_ends_nothing(
+    stage: Stage, ear: FakeEar
+) -> None:
+    for deaf in ("no socket", "no socket", "", "no socket"):
+        ear.deaf = deaf
+        with stage.observer.watching():
+            pass
+    assert [one.text for one in stage.all(Progress)] == ["no socket", "no socket"]

@@ -11,7 +11,7 @@ import pytest
 
 from lab import lock
 from lab.errors import Busy
-from lab.providers import cgroups, controllers, network, podman
+from lab.providers import MACHINERY, cgroups, controllers, network, podman
 
 LONGEST = 900  # seconds that machines may take to be made, under the lock
 
@@ -53,7 +53,7 @@ def test_the_last_lab_takes_all_with_it(machine: Machine) -> None:
 
 def test_two_labs_are_removed_at_once(machine: Machine) -> None:
     """Another `lab down` is neither waited for nor disturbed: it tidies up itself."""
-    with lock.hold(machine.lock, "the machinery", shared=True):
+    with lock.hold(machine.lock, MACHINERY, shared=True):
         podman.Podman().down("a")
     assert machine.done == ["remove a"]
 
@@ -69,8 +69,8 @@ def test_after_a_reboot_the_namespace_is_made_alone(
     machine.done.clear()
     monkeypatch.setattr(podman, "WAIT", 0.1)
     with (
-        lock.hold(machine.lock, "the machinery", shared=True),
-        pytest.raises(Busy, match="the machinery is in use"),
+        lock.hold(machine.lock, MACHINERY, shared=True),
+        pytest.raises(Busy, match="machines of all labs is in use by process"),
     ):
         podman.Podman().down("a")
     assert machine.done == []

@@ -19,8 +19,8 @@ title: O
 about: A
 chapter: "4"
 nodes:
-  host1: {address: 10.0.0.1}
-  host2: {address: 10.0.0.2}
+  host1: {address: 192.168.122.101}
+  host2: {address: 192.168.122.102}
 steps:
   - {section: "4.1", title: One, where: host1, book: [echo one]}
   - {section: "4.2", title: Two, where: host1, book: [echo two]}
@@ -31,7 +31,7 @@ title: T
 about: A
 chapter: "5"
 nodes:
-  host1: {address: 10.0.0.7}
+  host1: {address: 192.168.122.107}
 prepare:
   - WISH
 steps:

@@ -443,3 +443,13 @@ def test_a_screen_without_the_letters_still_works() -> None:
     with Console(Screen(file=file, width=80)) as report:
         report(e.Acted(section=SECTION, text="rebooted example-host", seconds=1))
     assert raw.getvalue() == b"? rebooted example-host (1.0 s)\n"
+
+
+def test_of_machines_only_what_nobody_ordered() -> None:
+    """What was ordered is told by who did it."""
+
+    def off(reason: str) -> e.MachineChanged:
+        return e.MachineChanged(section=SECTION, node="n", state="off", reason=reason, at=102.5)
+
+    assert log(off("destroyed"), off("shutdown")) == []
+    assert log(STEP, off("failed"))[-1] == "  +2.5s machine: n off by itself (failed)"

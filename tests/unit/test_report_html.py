@@ -158,6 +158,7 @@ def test_nothing_of_an_event_becomes_markup() -> None:
         ),
         e.FaultInjected(at=BEGAN + 5, section=S, number=1, text=evil),
         e.PowerSwitched(at=BEGAN + 6, section=S, node=evil, action=evil, problem=evil),
+        e.MachineChanged(at=BEGAN + 6, section=S, node=evil, state="off", reason=evil),
         e.FaultHealed(at=BEGAN + 7, section=S, number=1, text=evil, seconds=1, problem=evil),
         e.Recovered(at=BEGAN + 8, section=S, text=evil, began=BEGAN + 5, phases={evil: 1.0}),
         e.Audited(at=BEGAN + 9, section=S, audit=evil, verdict="passed", seen=evil),

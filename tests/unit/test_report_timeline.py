@@ -220,9 +220,36 @@ def test_power_switched_before_the_fault_and_told_late_counts() -> None:
         ]
     )
     rows = {row.name: row for row in recovery.nodes}
-    assert rows["node2"].off == ((recovery.begin, 5.0),)
+    assert rows["node2"].off == ((recovery.begin, 5.0, ""),)
     assert rows["node1"].off == ()
     assert rows["node1"].switched == ((4.0, "reset", ""),)
+
+
+def test_power_is_what_libvirtd_saw_where_it_looked() -> None:
+    """A BMC writes down later what it did, and nothing of a machine that ends by itself."""
+    [recovery] = found(
+        [
+            state(BEGAN + 1, S),
+            e.FaultInjected(at=BEGAN + 50, section=S, number=1, text="x"),
+            e.PowerSwitched(at=BEGAN + 56, section=S, node="node2", action="off"),
+            e.MachineChanged(
+                at=BEGAN + 55, section=S, node="node2", state="off", reason="destroyed"
+            ),
+            e.MachineChanged(
+                at=BEGAN + 57, section=S, node="guest1", state="paused", reason="paused"
+            ),
+            e.MachineChanged(at=BEGAN + 58, section=S, node="node2", state="on", reason="booted"),
+            e.MachineChanged(at=BEGAN + 52, section=S, node="host", state="off", reason="failed"),
+            state(BEGAN + 60, S, nodes={"node2": "offline"}),
+        ]
+    )
+    rows = {row.name: row for row in recovery.nodes}
+    assert rows["node2"].off == ((5.0, 8.0, "destroyed"),)
+    assert "guest1" not in rows  # it had power
+    assert rows["host"].off == ((2.0, recovery.end, "failed"),)
+    said = "".join(drawn(recovery, WIDE).itertext())
+    assert "node2: power off (destroyed), +5.0 s to +8.0 s" in said
+    assert "host: power off (failed), +2.0 s to" in said
 
 
 @LAYOUTS

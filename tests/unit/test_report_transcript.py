@@ -102,6 +102,8 @@ def test_faults_power_and_audits(tmp_path: Path) -> None:
         e.FaultInjected(section=SECTION, number=3, text="the cable of n is pulled", at=AT),
         e.PowerSwitched(section=SECTION, node="n", action="off", at=AT + 1),
         e.PowerSwitched(section=SECTION, node="n", action="on", problem="it hangs", at=AT + 2),
+        e.MachineChanged(section=SECTION, node="n", state="off", reason="destroyed", at=AT + 2),
+        e.MachineChanged(section=SECTION, node="n", state="off", reason="failed", at=AT + 3),
         e.FaultHealed(section=SECTION, number=3, text="the cable of n is pulled", seconds=1, at=AT),
         e.FaultHealed(
             section=SECTION, number=4, text="x", seconds=1, problem="it is\nstill so", at=AT
@@ -117,6 +119,8 @@ def test_faults_power_and_audits(tmp_path: Path) -> None:
         "14:05:06 fault 3: the cable of n is pulled",
         "14:05:07 +11.0s power: n off",
         "14:05:08 +12.0s power: n on, failed: it hangs",
+        "14:05:08 +12.0s machine: n off (destroyed)",
+        "14:05:09 +13.0s machine: n off by itself (failed)",
         "14:05:06 healed 3: the cable of n is pulled (1.0 s)",
         "14:05:06 healed 4: x (1.0 s)",
         "14:05:06   problem: it is",

@@ -1061,7 +1061,7 @@ def test_the_time_line_is_told_when_all_is_healed(stage: Stage, breakable: Break
     assert recovered is not None
     assert 0 <= detected <= recovered <= time.time() - event.began
     assert event.phases["fenced"] is None
-    assert stage.runner._observer.history is None  # what comes later is no part of it
+    assert stage.runner.observer.history is None  # what comes later is no part of it
 
 
 def test_the_time_line_of_what_commands_break(stage: Stage) -> None:
@@ -1179,3 +1179,18 @@ def test_a_cluster_is_expected_once_it_was_seen_until_it_was_stopped(stage: Stag
         ]
     )
     assert [expects for _, _, expects in auditor.asked] == [False, True, True, False]
+
+
+def test_a_failure_names_the_machines_that_ended_by_themselves(stage: Stage) -> None:
+    """In this section, not in an earlier one."""
+
+    def ends(name: str) -> Callable[..., bool]:
+        def looked(_context: Context) -> bool:
+            stage.runner.observer.ended += [f"{name} is off by itself (failed)"]
+            return name == "node1"
+
+        return looked
+
+    assert stage.run(part(expect=(check(ends("node1")),))).problem == ""
+    failed = stage.run(part(expect=(check(ends("node2")),), within=SHORT))
+    assert failed.problem.endswith(" (node2 is off by itself (failed))")

@@ -21,10 +21,10 @@ title: T
 about: A
 chapter: "4"
 nodes:
-  host1: {address: 10.0.0.1, hypervisor: true}
-  plain: {address: 10.0.0.2}
+  host1: {address: 192.168.122.101, hypervisor: true}
+  plain: {address: 192.168.122.102}
 guests:
-  guest1: {host: host1, address: 10.0.0.3}
+  guest1: {host: host1, address: 192.168.122.103}
 steps:
   - section: "4.1"
     title: One
@@ -133,7 +133,7 @@ BAD = {
         "valid: about, chapter, fleet, guests, nodes, prepare, steps, title (and 1 more)",
     ),
     "unknown key of a node": (
-        ("plain: {address: 10.0.0.2}", "plain: {address: 10.0.0.2, memry: 512}"),
+        ("plain: {address: 192.168.122.102}", "plain: {address: 192.168.122.102, memry: 512}"),
         6,
         "nodes, plain, memry: unknown key; did you mean 'memory'? "
         "valid: address, cpus, hypervisor, memory, role, slim",
@@ -338,22 +338,43 @@ BAD = {
         "guests, plain: plain is both a machine and a guest",
     ),
     "a container that is to be a cluster node": (
-        ("10.0.0.3}", "10.0.0.3, kind: container, role: cluster}"),
+        ("192.168.122.103}", "192.168.122.103, kind: container, role: cluster}"),
         8,
         "guests, guest1: role: a container can only be a guest; role: cluster needs kind: vm",
     ),
     "a container that is to be a remote node": (
-        ("10.0.0.3}", "10.0.0.3, kind: container, role: remote}"),
+        ("192.168.122.103}", "192.168.122.103, kind: container, role: remote}"),
         8,
         "guests, guest1: role: a container can only be a guest; role: remote needs kind: vm",
     ),
     "an address twice": (
-        ("10.0.0.3", "10.0.0.1"),
+        ("192.168.122.103", "192.168.122.101"),
         8,
         "guests, guest1, address: this is the address of host1 too",
     ),
+    "an address on another network": (
+        ("192.168.122.103", "192.168.123.103"),
+        8,
+        "guests, guest1, address: 192.168.123.103 is not on the lab's network 192.168.122.0/24; "
+        "nodes can have 192.168.122.2 to 192.168.122.254",
+    ),
+    "the address of the outside": (
+        ("{address: 192.168.122.102}", "{address: 192.168.122.1}"),
+        6,
+        "nodes, plain, address: 192.168.122.1 is the outside of the lab's network; *",
+    ),
+    "the address of everybody": (
+        ("{address: 192.168.122.102}", "{address: 192.168.122.255}"),
+        6,
+        "nodes, plain, address: 192.168.122.255 is no single machine's on *",
+    ),
+    "the address of the network": (
+        ("{address: 192.168.122.102}", "{address: 192.168.122.0}"),
+        6,
+        "nodes, plain, address: 192.168.122.0 is no single machine's on *",
+    ),
     "no address": (
-        ("10.0.0.3", "10.0.0.300"),
+        ("192.168.122.103", "10.0.0.300"),
         8,
         "guests, guest1, address: '10.0.0.300' is not an IPv4 address",
     ),

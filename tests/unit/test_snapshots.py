@@ -12,7 +12,7 @@ from typing import Any, cast
 import libvirt
 import pytest
 
-from lab import faults, paths, snapshots
+from lab import faults, paths, snapshots, up
 from lab.errors import BadInput, CannotRun, CommandFailed, LabError
 from lab.lab import Lab, Record
 from lab.providers import libvirtd
@@ -92,7 +92,9 @@ class FakeLab(Lab):
             Any,
             SimpleNamespace(name=provider, running=lambda _: {d.title: d.on for d in self.domains}),
         )
-        self.scenario = cast(Any, SimpleNamespace(names=["node1", "node2"]))
+        self.scenario = cast(
+            Any, SimpleNamespace(names=["node1", "node2"], nodes={"node1": None, "node2": None})
+        )
 
     def machine(self, node: str) -> Any:
         def run(line: str, **_: Any) -> None:
@@ -116,6 +118,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeLab:
             raise CommandFailed(str(error)) from error
 
     monkeypatch.setattr(libvirtd, "connection", connection)
+    monkeypatch.setattr(libvirtd, "revive", lambda _name: True)
     return made
 
 
@@ -218,3 +221,127 @@ def test_containers_have_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for deed in (snapshots.save, snapshots.restore):
         with pytest.raises(CannotRun, match="made of containers"):
             deed(lab, "here")
+
+
+def test_a_snapshot_that_is_deleted(lab: FakeLab) -> None:
+    for name in ("here", "there"):
+        snapshots.save(lab, name)
+    lab.domains[1].kept.pop("here")  # made anew since
+    snapshots.delete(lab, "here")
+    assert snapshots.names(lab) == ["there"]
+    assert [list(domain.kept) for domain in lab.domains] == [["there"], ["there"]]
+    with pytest.raises(BadInput, match="no snapshot 'here'; snapshots: there"):
+        snapshots.delete(lab, "here")
+    assert not any(domain.paused for domain in lab.domains)
+
+
+def test_one_that_could_not_be_deleted_is_still_there(
+    lab: FakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshots.save(lab, "here")
+
+    def refuse() -> None:
+        raise libvirt.libvirtError("it is locked")
+
+    def found(_self: Domain, _name: str) -> Any:
+        return SimpleNamespace(delete=refuse)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Domain, "snapshotLookupByName", found)
+        with pytest.raises(CommandFailed, match="it is locked"):
+            snapshots.delete(lab, "here")
+    assert snapshots.names(lab) == ["here"]
+    snapshots.delete(lab, "here")
+    assert snapshots.names(lab) == []
+
+
+class Killed(BaseException):
+    """`kill -9`: nothing of ours runs after it."""
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, deed: Any, *arguments: Any) -> None:
+    """Do it with no `finally` that lets machines go on."""
+    with monkeypatch.context() as patched:
+        patched.setattr(snapshots, "_resume", lambda _domains: None)
+        with pytest.raises(Killed):
+            deed(*arguments)
+
+
+def test_after_a_save_that_was_killed_machines_go_on(
+    lab: FakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(_xml: str) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lab.domains[1], "snapshotCreateXML", die, raising=False)
+        killed_at(monkeypatch, snapshots.save, lab, "here")
+    assert [domain.paused for domain in lab.domains] == [True, True]
+    assert snapshots.go_on(lab) == ["node1", "node2"]
+    assert [domain.paused for domain in lab.domains] == [False, False]
+    assert snapshots.go_on(lab) == []
+    lab.domains[0].paused = True
+    lab.log.clear()
+    snapshots.save(lab, "here")  # it, too, does not keep one that stands as it should be
+    assert lab.log[:2] == ["node1 goes on", "node1: date --set"]
+
+
+def test_what_a_fault_suspends_stays(lab: FakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    standing = [
+        SimpleNamespace(fault="suspend", arguments={"node": "node1"}),
+        SimpleNamespace(fault="cut", arguments={"node": "node2"}),
+    ]
+    monkeypatch.setattr(faults, "standing", lambda _lab: standing)
+    for domain in lab.domains:
+        domain.paused = True
+    assert snapshots.go_on(lab) == ["node2"]
+    assert lab.domains[0].paused
+
+
+def test_after_a_restore_that_was_killed_only_another_one_will_do(
+    lab: FakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lab of two times is none to carry on with."""
+    snapshots.save(lab, "here")
+
+    def die(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lab.domains[1], "revertToSnapshot", die, raising=False)
+        killed_at(monkeypatch, snapshots.restore, lab, "here")
+    assert lab.domains[0].paused
+    deeds: list[Any] = [
+        lambda: snapshots.go_on(lab),
+        lambda: snapshots.save(lab, "there"),
+        lambda: snapshots.delete(lab, "here"),
+    ]
+    for deed in deeds:
+        with pytest.raises(CannotRun, match="part of lab a is back in snapshot here") as caught:
+            deed()
+        assert "lab snapshot restore here --name a" in caught.value.hint
+    assert lab.domains[0].paused
+    snapshots.restore(lab, "here")
+    assert [domain.paused for domain in lab.domains] == [False, False]
+    assert snapshots.go_on(lab) == []
+
+
+def test_lab_up_lets_machines_go_on_first(lab: FakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Lab, "up", lambda _lab, _say: lab.log.append("up"))
+    lab.domains[1].paused = True
+    told: list[str] = []
+    up._bring_up(lab, told.append)
+    assert lab.log == ["node2 goes on", "up", "node2: date --set"]
+    assert told == ["left standing, now going on: node2"]
+    lab.log.clear()
+    up._bring_up(lab, told.append)
+    assert lab.log == ["up"]
+    assert len(told) == 1
+
+
+def test_a_lab_without_machines_yet_has_nothing_that_stands(
+    lab: FakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(libvirtd, "revive", lambda _name: False)
+    monkeypatch.setattr(libvirtd, "connection", None)
+    assert snapshots.go_on(lab) == []

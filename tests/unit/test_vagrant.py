@@ -6,14 +6,16 @@ import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from lab import kvm, memory, paths
+from lab import command, images_disk, kvm, memory, paths
 from lab.errors import CannotRun
+from lab.fields import Family
 from lab.images import Images
 from lab.model import Machine
-from lab.providers import Order, libvirtd, network, vagrant
+from lab.providers import Order, libvirtd, network, vagrant, vagrant_nodes
 
 NODES = {
     "node1": Machine(address="192.168.122.101", memory=1024),
@@ -39,7 +41,7 @@ def order(tmp_path: Path) -> Order:
 
 
 def test_a_node_of_the_nodes_file(order: Order) -> None:
-    first, second, _ = vagrant.nodes_file(order)["nodes"]
+    first, second, _ = vagrant_nodes.nodes_file(order)["nodes"]
     assert (first["name"], first["memory"], first["cpus"]) == ("node1", 1024, 2)
     assert (second["memory"], second["cpus"]) == (2048, 4)
     assert first["bridge"] == network.bridge(1)
@@ -48,10 +50,54 @@ def test_a_node_of_the_nodes_file(order: Order) -> None:
 
 
 def test_every_card_has_an_address_of_its_own(order: Order) -> None:
-    nodes = vagrant.nodes_file(order)["nodes"]
+    nodes = vagrant_nodes.nodes_file(order)["nodes"]
     macs = [node[kind] for node in nodes for kind in ("mac", "management_mac")]
     assert len(set(macs)) == 2 * len(NODES)
     assert all(re.fullmatch(r"52:54:00(:[0-9a-f]{2}){3}", mac) for mac in macs)
+
+
+@pytest.mark.parametrize("nests", [True, False])
+def test_a_host_has_images_where_its_guests_are_inside(
+    order: Order, monkeypatch: pytest.MonkeyPatch, nests: bool
+) -> None:
+    """A disk of them, and a unit that mounts it; nobody else has either."""
+    monkeypatch.setattr(kvm, "not_nested", lambda: "" if nests else "not here")
+    assert vagrant.Vagrant().guests() == ("inside" if nests else "beside")
+    more = {"vdd": "images"} if nests else {}
+    for node in vagrant_nodes.nodes_file(order)["nodes"]:
+        host = node["name"] == "host"
+        assert node["disks"] == {"vdb": "packages", "vdc": "seed"} | (more if host else {})
+        for family in get_args(Family):
+            files = vagrant_nodes.identity(NODES[node["name"]], 1, family)
+            unit = files.get("etc/systemd/system/srv-images.mount", "")
+            assert bool(unit) == (host and nests)
+            assert ("context=" in unit) == (host and nests and family == "redhat")
+
+
+@pytest.mark.parametrize("nests", [True, False])
+def test_each_disk_is_a_layer_of_the_machines_own(
+    order: Order, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nests: bool
+) -> None:
+    monkeypatch.setattr(kvm, "not_nested", lambda: "" if nests else "not here")
+    monkeypatch.setattr(images_disk, "ensure", lambda images: images.folder / "images.ext4")
+    ran: list[list[str]] = []
+    monkeypatch.setattr(command, "run", lambda argv, **_: ran.append(argv))
+    pool = libvirtd.folder("nemo") / "pool"
+    pool.mkdir(parents=True)
+    order.seeds.update(dict.fromkeys(NODES, b"seed"))
+    vagrant._fill_pool(order, tmp_path / "box")
+    layers = {argv[-1]: argv[-2] for argv in ran}
+    wanted = {
+        str(pool / f"{node}.{what}"): below
+        for node in NODES
+        for what, below in (
+            ("packages", str(tmp_path / "packages.ext4")),
+            ("seed", str(pool / f"{node}.tar")),
+        )
+    }
+    if nests:
+        wanted[str(pool / "host.images")] = str(tmp_path / "images.ext4")
+    assert layers == wanted
 
 
 @pytest.mark.parametrize(
@@ -65,14 +111,14 @@ def test_with_kvm_and_without(
     expected: tuple[str, str, bool],
 ) -> None:
     monkeypatch.setattr(kvm, "missing", lambda: missing)
-    found = vagrant.nodes_file(order)
+    found = vagrant_nodes.nodes_file(order)
     assert (found["driver"], found["cpu_mode"], found["nested"]) == expected
 
 
 def test_the_vagrantfile_reads_what_the_nodes_file_has(order: Order) -> None:
     """All of it and nothing else: a key that is not there is nil in Ruby, and no error."""
     text = (paths.ROOT / "Vagrantfile").read_text()
-    found = vagrant.nodes_file(order)
+    found = vagrant_nodes.nodes_file(order)
     assert set(re.findall(r'\blab\["(\w+)"\]', text)) == set(found)
     assert set(re.findall(r'\bnode\["(\w+)"\]', text)) == set(found["nodes"][0])
 
@@ -85,7 +131,7 @@ def boxed(order: Order) -> Order:
 
 
 def test_a_fetched_box_boots_by_its_boot_loader(order: Order) -> None:
-    debian, centos = vagrant.nodes_file(order), vagrant.nodes_file(boxed(order))
+    debian, centos = vagrant_nodes.nodes_file(order), vagrant_nodes.nodes_file(boxed(order))
     assert debian.keys() - centos.keys() == {"kernel_line"}
     assert (debian["guest"], centos["guest"]) == ("debian", "redhat")
     assert (debian["box"], centos["box"]) == ("lab/debian-12", "lab/centos-7")
@@ -93,10 +139,16 @@ def test_a_fetched_box_boots_by_its_boot_loader(order: Order) -> None:
     assert 'libvirt.cmd_line = lab["kernel_line"] if lab["kernel_line"]' in text
 
 
-def test_disks_beyond_the_boxs(order: Order) -> None:
+def test_disks_beyond_the_boxs(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
     """Debian's fstab and seed know theirs by their place, the others theirs by its serial."""
-    assert vagrant.nodes_file(order)["disks"] == {"vdb": "packages", "vdc": "seed"}
-    assert vagrant.nodes_file(boxed(order))["disks"] == {"vdb": "seed"}
+    host = NODES["host"]
+    monkeypatch.setattr(kvm, "not_nested", lambda: "not here")
+    assert vagrant_nodes.disks(host, fetched=False) == {"vdb": "packages", "vdc": "seed"}
+    assert vagrant_nodes.disks(host, fetched=True) == {"vdb": "seed"}
+    monkeypatch.setattr(kvm, "not_nested", lambda: "")
+    assert vagrant_nodes.disks(host, fetched=True) == {"vdb": "seed", "vdc": "images"}
+    assert vagrant_nodes.disks(NODES["node1"], fetched=True) == {"vdb": "seed"}
+    assert vagrant_nodes.nodes_file(boxed(order))["nodes"][0]["disks"] == {"vdb": "seed"}
     assert 'serial: "lab-#{disk}"' in (paths.ROOT / "Vagrantfile").read_text()
 
 
@@ -119,14 +171,16 @@ def test_what_is_put_where_vagrant_takes_it_from(
 
 
 def test_the_management_network(order: Order) -> None:
-    top = ET.fromstring(vagrant.network_xml(NODES))
+    top = ET.fromstring(vagrant_nodes.network_xml(NODES))
     assert top.findtext("name") == "management"
     assert top.find("forward") is None  # it leads nowhere
     assert [host.attrib for host in top.iter("host")] == [
         {"mac": node["management_mac"], "ip": f"192.168.121.{last}"}
-        for node, last in zip(vagrant.nodes_file(order)["nodes"], (101, 102, 100), strict=True)
+        for node, last in zip(
+            vagrant_nodes.nodes_file(order)["nodes"], (101, 102, 100), strict=True
+        )
     ]
-    assert vagrant.nodes_file(order)["management"] == "192.168.121.0/24"
+    assert vagrant_nodes.nodes_file(order)["management"] == "192.168.121.0/24"
 
 
 def test_the_pool() -> None:
@@ -139,16 +193,12 @@ def test_the_pool() -> None:
 # Room
 
 
-@pytest.mark.parametrize(("free", "enough"), [(4480, True), (4479, False)])
-def test_room(monkeypatch: pytest.MonkeyPatch, free: int, enough: bool) -> None:
-    """Of the machines' own memory and of QEMU's, which comes on top for each."""
-    monkeypatch.setattr(memory, "available", lambda: free)
-    if enough:
-        vagrant.check_room(NODES)
-        return
-    with pytest.raises(CannotRun, match="need 4480 MiB of memory, and 4479 MiB are free") as caught:
-        vagrant.check_room(NODES)
+def test_without_room_nothing_is_made(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 4095)
+    with pytest.raises(CannotRun, match=r"need \d+ MiB of memory, and 4095 MiB are free") as caught:
+        vagrant.Vagrant().up(order)
     assert "--provider podman" in caught.value.hint
+    assert not libvirtd.folder("nemo").exists()
 
 
 # The identity of a boot
@@ -210,10 +260,10 @@ def test_without_power_there_is_no_boot(machine: Path, monkeypatch: pytest.Monke
 
 
 def test_a_machines_address_is_on_the_card_that_the_book_means() -> None:
-    plain = vagrant.identity(NODES["node1"], 1, "debian")
+    plain = vagrant_nodes.identity(NODES["node1"], 1, "debian")
     assert "Address=192.168.122.101/24" in plain["etc/systemd/network/eth0.network"]
     assert not any("br0" in name for name in plain)
-    host = vagrant.identity(NODES["host"], 3, "debian")
+    host = vagrant_nodes.identity(NODES["host"], 3, "debian")
     assert "Address=192.168.122.100/24" in host["etc/systemd/network/br0.network"]
     assert "\nAddress=" not in host["etc/systemd/network/eth0.network"]
     assert "Bridge=br0" in host["etc/systemd/network/eth0.network"]
