@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from lab import cli, images, kvm, paths, platforms, providers, scenario
+from lab import boxes, cli, images, kvm, paths, platforms, providers, scenario
 from lab import doctor as doctors
 from lab.errors import BadInput, CannotRun, CommandTimeout
 from lab.events import RunEnded, RunStarted
@@ -33,7 +33,7 @@ from lab.matrix import cells as plan
 from lab.matrix import outcome as outcomes
 from lab.matrix import run as runs
 from lab.matrix import schedule, work
-from lab.matrix.cells import Cell, Needs
+from lab.matrix.cells import Cell, LeftOut, Needs
 from lab.matrix.outcome import Outcome
 from lab.matrix.schedule import Room, starts
 from lab.providers import podman
@@ -57,9 +57,14 @@ SOON = 30.0  # seconds; more than a fake cell ever needs
 def cell(name: str, seconds: float = 60.0, **needs: Any) -> Cell:
     """A cell called after its scenario, that needs little."""
     wanted = {"machines": 1, "memory": 300, "cores": 0.5, **needs}
-    return Cell(
-        name, "debian-12", name, plan.lab_name(name, "debian-12"), 1, Needs(**wanted), seconds
-    )
+    lab = plan.lab_name(name, "debian-12", "podman")
+    return Cell(name, "debian-12", "podman", name, lab, 1, Needs(**wanted), seconds)
+
+
+def virtual(one: Cell) -> Cell:
+    """The same on virtual machines."""
+    lab = plan.lab_name(one.scenario, one.platform, "vagrant")
+    return replace(one, provider="vagrant", lab=lab)
 
 
 def names(cells: Sequence[Cell]) -> list[str]:
@@ -70,7 +75,7 @@ def names(cells: Sequence[Cell]) -> list[str]:
 
 
 def test_every_scenario_on_every_platform_that_is_built_here() -> None:
-    found = plan.cells()
+    found = plan.select().cells
     wished = {(s, p) for s in scenario.names() for p in platforms.built_here()}
     assert {(one.scenario, one.platform) for one in found} == wished
     assert len(found) == len(wished)
@@ -81,18 +86,20 @@ def test_every_scenario_on_every_platform_that_is_built_here() -> None:
 
 
 def test_other_platforms_are_for_those_who_name_them() -> None:
-    (found,) = plan.cells(["guest-walkthrough"], ["centos-7"])
+    (found,) = plan.select(["guest-walkthrough"], ["centos-7"], "vagrant").cells
     assert (found.scenario, found.platform) == ("guest-walkthrough", "centos-7")
     assert "centos-7" in platforms.names()
-    assert "centos-7" not in {one.platform for one in plan.cells(["guest-walkthrough"])}
+    assert "centos-7" not in {one.platform for one in plan.select(["guest-walkthrough"]).cells}
 
 
 def test_names_of_labs_are_valid_and_their_own() -> None:
     given = [(f"{'long-' * 9}{n}", f"rocky-9.{m}") for n in range(9) for m in range(9)]
-    made = [plan.lab_name(*one) for one in given]
+    made = [plan.lab_name(*one, provider) for one in given for provider in providers.names()]
     assert len(set(made)) == len(made)
     assert all(re.fullmatch(NAME, one) for one in made)
-    assert plan.lab_name("guest-walkthrough", "debian-12") == "m-guest-walkthrough-debian-12"
+    short = ("guest-walkthrough", "debian-12")
+    assert plan.lab_name(*short, "podman") == "m-guest-walkthrough-debian-12"
+    assert plan.lab_name(*short, "vagrant") == "m-guest-walkthrough-debian-12-vagrant"
 
 
 @pytest.mark.parametrize(
@@ -106,6 +113,14 @@ def test_names_of_labs_are_valid_and_their_own() -> None:
         (["--shard", "a/b"], "--shard 'a/b'"),
         (["--jobs", "-1"], "--jobs -1"),
         (["--jobs", "two"], "invalid int value: 'two'"),
+        (["--provider", "lxc"], "no provider 'lxc'; choose one of: podman, vagrant"),
+        (["--provider", "auto"], "runner happens to have; choose one of: podman, vagrant"),
+        (["--emulated"], "add --provider vagrant"),
+        (["--platform", "centos-7"], "and podman has no machines of boxes"),
+        (
+            ["scale", "container-guests", "--provider", "vagrant"],
+            "provider vagrant has nothing to do: scale: slim machines are containers, here remote",
+        ),
     ],
 )
 def test_bad_input(
@@ -126,7 +141,7 @@ def test_two_files_of_one_name(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "bare.yaml").write_text(BARE)
     with pytest.raises(BadInput, match="both the scenario bare"):
-        plan.cells([str(tmp_path / "a" / "bare.yaml"), str(tmp_path / "b" / "bare.yaml")])
+        plan.select([str(tmp_path / "a" / "bare.yaml"), str(tmp_path / "b" / "bare.yaml")])
 
 
 def test_an_emulated_machine_shares_its_processor_with_no_other_one() -> None:
@@ -161,8 +176,96 @@ def test_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     three = plan.needs(scenario.load(scenario.find("remote-walkthrough")), emulated=True)
     assert three.machines == 3
     monkeypatch.setattr(kvm, "missing", lambda: "")
-    (fast,) = plan.cells(["guest-walkthrough"], ["debian-12"])
+    (fast,) = plan.select(["guest-walkthrough"], ["debian-12"]).cells
     assert fast.needs.cores < one.cores
+
+
+# -- virtual machines -----------------------------------------------------------------------
+
+
+class Virtual:
+    """What a matrix asks of the provider vagrant, as one says it that emulates or does not."""
+
+    def __init__(self, place: str, pace: float = 1.0) -> None:
+        self.place = place
+        self.slower = pace
+
+    def guests(self) -> str:
+        return self.place
+
+    def pace(self) -> float:
+        return self.slower
+
+    def labs(self) -> set[str]:
+        return set()
+
+
+def on_virtual(monkeypatch: pytest.MonkeyPatch, *, emulated: bool) -> list[Cell]:
+    """Every cell of the provider vagrant on a machine with KVM that nests, or without any."""
+    made = Virtual("beside", 4.0) if emulated else Virtual("inside")
+    monkeypatch.setattr(providers, "load", lambda name: made)
+    monkeypatch.setattr(kvm, "missing", lambda: "no svm" if emulated else "")
+    return plan.select(provider="vagrant").cells
+
+
+def test_scenarios_that_need_containers_are_left_out_and_named() -> None:
+    found = plan.select(provider="vagrant")
+    assert {one.scenario: one.why.split(", ")[0] for one in found.left_out} == {
+        "configuration-explained": "guests that are containers need images that only podman brings",
+        "container-guests": "guests that are containers need images that only podman brings",
+        "scale": "slim machines are containers",
+    }
+    done = {one.scenario for one in found.cells}
+    assert done | {one.scenario for one in found.left_out} == set(scenario.names())
+    assert "scale" not in done
+    assert {one.provider for one in found.cells} == {"vagrant"}
+    assert not {one.lab for one in found.cells} & {one.lab for one in plan.select().cells}
+    assert plan.select().left_out == []
+
+
+def test_needs_of_virtual_machines() -> None:
+    """Their own memory, not the kernel's inotify instances; a guest inside has its host's."""
+    guests = scenario.load(scenario.find("guest-walkthrough"))
+    host, guest = guests.nodes["example-host"].memory, guests.guests["guest1"].memory
+    beside = plan.virtual_needs(guests, "beside", emulated=True)
+    inside = plan.virtual_needs(guests, "inside", emulated=False)
+    assert beside.memory == plan.HARNESS + host + guest + 2 * plan.EMULATOR
+    assert inside.memory == plan.HARNESS + host + plan.EMULATOR
+    assert (beside.machines, inside.machines) == (0, 0)
+    assert beside.cores - inside.cores == 2 * 0.75
+    three = scenario.load(scenario.find("remote-walkthrough"))
+    assert plan.virtual_needs(three, "inside", emulated=True).cores == 0.5 + 3.0
+
+
+@pytest.mark.parametrize("emulated", [True, False])
+def test_cells_are_counted_for_this_machines_provider(
+    emulated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = "beside" if emulated else "inside"
+    for one in on_virtual(monkeypatch, emulated=emulated):
+        loaded = scenario.load(scenario.find(one.scenario))
+        assert one.needs == plan.virtual_needs(loaded, place, emulated=emulated)  # type: ignore[arg-type]
+
+
+def test_shards_are_the_same_with_and_without_kvm(monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = [
+        [names(plan.shard(on_virtual(monkeypatch, emulated=emulated), n, 3)) for n in (1, 2, 3)]
+        for emulated in (True, False)
+    ]
+    assert shards[0] == shards[1]
+    assert all(shards[0])
+
+
+def test_emulated_machines_take_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """… unless it is known how long; what containers took says nothing of it, nor the reverse."""
+    monkeypatch.setenv("LAB_STATE", str(tmp_path))
+    made = {"podman": Virtual("inside"), "vagrant": Virtual("beside", 4.0)}
+    monkeypatch.setattr(providers, "load", lambda name: made[name])
+    cells = [one for name in "abc" for one in (cell(name), virtual(cell(name)))]
+    _passed("a", 100.0, 1)
+    _passed("b", 700.0, 1, provider="vagrant")
+    found = schedule.with_known_durations(cells)
+    assert [one.seconds for one in found] == [100.0, 240.0, 60.0, 700.0, 60.0, 240.0]
 
 
 # -- shards ---------------------------------------------------------------------------------
@@ -192,13 +295,20 @@ def test_shards_do_not_depend_on_what_a_machine_has_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Runners that share the cells have run different ones before."""
-    before = [plan.shard(plan.cells(), number, 2) for number in (1, 2)]
+    before = [plan.shard(plan.select().cells, number, 2) for number in (1, 2)]
     monkeypatch.setenv("LAB_STATE", str(tmp_path))
-    _passed("guest-walkthrough", 9999.0, plan.cells(["guest-walkthrough"])[0].sections)
-    assert [plan.shard(plan.cells(), number, 2) for number in (1, 2)] == before
+    _passed("guest-walkthrough", 9999.0, plan.select(["guest-walkthrough"]).cells[0].sections)
+    assert [plan.shard(plan.select().cells, number, 2) for number in (1, 2)] == before
 
 
-def _passed(name: str, seconds: float, sections: int, at: float = 1.0, **ended: Any) -> None:
+def _passed(
+    name: str,
+    seconds: float,
+    sections: int,
+    at: float = 1.0,
+    provider: str = "podman",
+    **ended: Any,
+) -> None:
     folder = paths.results() / f"m-{name}" / f"run-{at}"
     with Results(folder / "results.jsonl") as results:
         results(
@@ -207,7 +317,7 @@ def _passed(name: str, seconds: float, sections: int, at: float = 1.0, **ended: 
                 scenario=name,
                 title="",
                 platform="debian-12",
-                provider="podman",
+                provider=provider,
                 sections=tuple(map(str, range(sections))),
             )
         )
@@ -357,6 +467,9 @@ class NoMachines:
     def labs(self) -> set[str]:
         return set()
 
+    def pace(self) -> float:
+        return 1.0
+
 
 class Told:
     """A screen that keeps what it is told."""
@@ -421,7 +534,7 @@ def test_all_pass(fake: Path) -> None:
     assert status == 0
     assert {one.verdict for one in found.values()} == {"passed"}
     assert [found["a"].passed, found["a"].section, found["a"].problem] == [1, "", ""]
-    up = ["up", "a", "--platform", "debian-12", "--name", "m-a-debian-12", "--provider", "podman"]
+    up = ["up", "a", "--platform", "debian-12", "--provider", "podman", "--name", "m-a-debian-12"]
     assert up in calls(fake)
     assert ["down", "m-a-debian-12"] in calls(fake)
     assert everything() == []
@@ -557,6 +670,54 @@ def test_images_that_cannot_be_built(fake: Path, monkeypatch: pytest.MonkeyPatch
     assert [found[name].verdict for name in "xyb"] == ["error", "error", "passed"]
     assert found["x"].problem == "no mirror"
     assert "no mirror" in (fake / "out/junit/m-x-beos.xml").read_text()
+    assert [call[1] for call in calls(fake) if call[0] == "up"] == ["b"]
+
+
+def test_virtual_machines(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their box is made before any cell begins; what is collected says what they were made of."""
+    made: list[str] = []
+    monkeypatch.setattr(images, "ensure", lambda platform, say: platform.name)
+    monkeypatch.setattr(boxes, "ensure", lambda found: made.append(f"{found} {calls(fake)}"))
+    do(fake, "b", sections={"A.1": "skipped"}, exit=3, say="no room")
+    found, status = run(fake, virtual(cell("a")), virtual(cell("b")))
+    assert made == ["debian-12 []"]
+    assert status == 1
+    name = "m-a-debian-12-vagrant"
+    up = ["up", "a", "--platform", "debian-12", "--provider", "vagrant", "--name", name]
+    assert up in calls(fake)
+    assert ["down", name] in calls(fake)
+    assert found["a"].to_json()["provider"] == "vagrant"
+    for file in (f"{name}.xml", "m-b-debian-12-vagrant.lab.xml"):
+        (suite,) = ET.parse(fake / "out/junit" / file).getroot()
+        assert str(suite.get("name")).endswith(" on debian-12 (vagrant)")
+        told = {one.get("name"): one.get("value") for one in suite.iter("property")}
+        assert told["provider"] == "vagrant"
+
+
+def test_one_provider_leaves_the_labs_of_the_other_alone(
+    fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boxes, "ensure", lambda found: None)
+    do(fake, "a", sections={"A.1": "failed"}, exit=1)
+    run(fake, cell("a"), keep=True)
+    do(fake, "a")
+    (fake / "calls").unlink()
+    assert run(fake, virtual(cell("a")))[1] == 0
+    assert ["down", "m-a-debian-12"] not in calls(fake)
+    assert everything() == ["m-a-debian-12"]
+
+
+def test_a_box_that_cannot_be_made(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the end of what starts from it, before it begins, and of nothing else."""
+
+    def ensure(found: Any) -> None:
+        raise CannotRun("no qemu-img")
+
+    monkeypatch.setattr(boxes, "ensure", ensure)
+    found, status = run(fake, virtual(cell("a")), cell("b"))
+    assert status == 1
+    assert (found["a"].verdict, found["a"].problem) == ("error", "no qemu-img")
+    assert found["b"].verdict == "passed"
     assert [call[1] for call in calls(fake) if call[0] == "up"] == ["b"]
 
 
@@ -781,14 +942,14 @@ def _alive(pid: int) -> bool:
 # -- what is shown --------------------------------------------------------------------------
 
 
-def screen_of(outcomes_: Sequence[Outcome]) -> str:
+def screen_of(outcomes_: Sequence[Outcome], *left_out: LeftOut) -> str:
     """A log's view of them."""
     out = io.StringIO()
     with Matrix(Console(file=out, width=80)) as screen:
         for one in outcomes_:
             screen.started(one.cell)
             screen.ended(one)
-        screen.print(outcomes_, 400.0, "/out")
+        screen.print(outcomes_, left_out, 400.0, "/out")
     return out.getvalue()
 
 
@@ -822,6 +983,79 @@ def test_the_table() -> None:
     total = "1 passed, 1 failed, 1 not run, in 6 min 40 s; one after the other about 5 min 39 s"
     assert total in lines
     assert "\x1b" not in text
+
+
+def test_what_was_left_out_is_shown() -> None:
+    text = screen_of(
+        [Outcome(virtual(cell("guest")), "passed", 9.0, 1)],
+        LeftOut("scale", "vagrant", "slim machines are containers, here remote1"),
+    )
+    lines = text.splitlines()
+    assert "PASS   guest on debian-12 (vagrant), 1 of 1 sections, 9.0 s" in lines
+    assert "left out  scale (vagrant): slim machines are containers, here remote1" in lines
+    assert "left out" not in screen_of([Outcome(cell("guest"), "passed", 9.0, 1)])
+
+
+SLIM = """
+title: Slim
+about: One container.
+chapter: A
+nodes:
+  remote1: {address: 192.168.122.101, role: remote, slim: true}
+steps:
+  - {section: A.1, title: Nothing, expect: [{no_file: {node: remote1, path: /nothing}}]}
+"""
+
+
+def test_virtual_machines_on_the_command_line(
+    fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without KVM nothing starts unless that is wished; summary.json says what was left out."""
+    asked: list[str] = []
+    monkeypatch.setattr(doctors, "require", asked.append)
+    monkeypatch.setattr(boxes, "ensure", lambda found: None)
+    monkeypatch.setattr(providers, "load", lambda name: Virtual("beside", 4.0))
+    monkeypatch.setattr(runs.run, "__kwdefaults__", {"jobs": 0, "keep": False, "lab": FAKE})
+    (tmp_path / "bare.yaml").write_text(BARE)
+    (tmp_path / "small.yaml").write_text(SLIM)
+    out = tmp_path / "out"
+    files = [str(tmp_path / "bare.yaml"), str(tmp_path / "small.yaml")]
+    where = ["--platform", "debian-12", "--output", str(out), "--provider", "vagrant"]
+    monkeypatch.setattr(kvm, "missing", lambda: "the processor offers no vmx or svm")
+    assert cli.main(["matrix", *files, *where]) == 3
+    told = capsys.readouterr().err
+    assert "no KVM here: the processor offers no vmx or svm" in told
+    assert "lab doctor --provider vagrant" in told
+    assert not out.exists()
+    assert calls(fake) == []
+    assert cli.main(["matrix", *files, *where, "--emulated"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("virtual machines are emulated: the processor offers no vmx or svm\n")
+    assert "left out  small (vagrant): slim machines are containers, here remote1" in said
+    monkeypatch.setattr(kvm, "missing", lambda: "")
+    assert cli.main(["matrix", *files, *where]) == 0
+    assert "emulated" not in capsys.readouterr().out
+    data = json.loads((out / "summary.json").read_text())
+    assert [(one["scenario"], one["provider"]) for one in data["cells"]] == [("bare", "vagrant")]
+    why = "slim machines are containers, here remote1"
+    assert data["left_out"] == [{"scenario": "small", "provider": "vagrant", "why": why}]
+    assert asked == ["vagrant"] * 3
+
+
+def test_a_machine_without_vagrant(
+    fake: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `lab doctor --provider vagrant` misses is said at once, and nothing begins."""
+    monkeypatch.setattr(doctors, "_quick", list)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(providers, "load", lambda name: Virtual("inside"))
+    where = ["--provider", "vagrant", "--output", str(fake / "out")]
+    assert cli.main(["matrix", "guest-walkthrough", *where]) == 3
+    told = capsys.readouterr().err
+    assert "vagrant: it makes the virtual machines" in told
+    assert "lab doctor --fix --provider vagrant" in told
+    assert not (fake / "out").exists()
+    assert calls(fake) == []
 
 
 def test_on_the_command_line(
