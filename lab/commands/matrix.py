@@ -57,8 +57,8 @@ def _check(options: argparse.Namespace) -> None:
         raise BadInput(f"--jobs {options.jobs}: a number of cells at once, or 0 for what fits")
     if options.provider == providers.AUTO:
         raise BadInput(
-            "--provider auto: what a matrix shows must not depend on what a runner happens to have; "
-            f"choose one of: {', '.join(providers.names())}"
+            "--provider auto: what a matrix shows must not depend on what its runner happens to "
+            f"have; choose one of: {', '.join(providers.names())}"
         )
     providers.load(options.provider)  # it says which there are
     if options.emulated and options.provider != plan.VIRTUAL:

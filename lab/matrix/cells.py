@@ -106,10 +106,11 @@ def select(
         if why:
             left_out.append(LeftOut(path.stem, provider, why))
             continue
-        if virtual:
-            needed = virtual_needs(scenario, place, emulated=emulated)
-        else:
-            needed = needs(scenario, emulated=emulated)
+        needed = (
+            virtual_needs(scenario, place, emulated=emulated)
+            if virtual
+            else needs(scenario, emulated=emulated)
+        )
         for platform in wanted:
             steps = plans.plan(scenario, platform)
             deadlines = sum(part.within for step in steps for part in step.parts)
