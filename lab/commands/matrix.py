@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from lab import doctor as doctors
-from lab import kvm, paths, providers
+from lab import doctor_vagrant, images, kvm, paths, platforms, providers
 from lab.commands import print_json
 from lab.errors import BadInput, CannotRun
 from lab.matrix import cells as plan
+from lab.matrix.cells import Cell
 from lab.matrix.outcome import summary, write_summary
 from lab.matrix.run import run
 from lab.report.matrix import Matrix
@@ -25,13 +27,7 @@ def matrix_(options: argparse.Namespace) -> int:
     _check(options)
     selected = plan.select(options.scenario, options.platform, options.provider)
     cells = plan.shard(selected.cells, number, count)
-    doctors.require(options.provider)
-    slow = kvm.missing() if options.provider == plan.VIRTUAL else ""
-    if slow and not options.emulated:
-        raise CannotRun(
-            f"virtual machines have no KVM here: {slow}",
-            hint="see lab doctor --provider vagrant; --emulated does without, and takes longer",
-        )
+    slow = _require(options, cells)
     output = Path(options.output) if options.output else paths.stamped(paths.state() / "matrix")
     output.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
@@ -49,6 +45,23 @@ def matrix_(options: argparse.Namespace) -> int:
     if status == 130:
         print("lab: interrupted", file=sys.stderr)
     return status
+
+
+def _require(options: argparse.Namespace, cells: Sequence[Cell]) -> str:
+    """Raise CannotRun for what no cell could do without; why machines are emulated, if they are."""
+    doctors.require(options.provider)
+    if options.provider != plan.VIRTUAL:
+        return ""
+    slow = kvm.missing()
+    if slow and not options.emulated:
+        raise CannotRun(
+            f"virtual machines have no KVM here: {slow}",
+            hint="see lab doctor --provider vagrant; --emulated does without, and takes longer",
+        )
+    wanted = [platforms.load(name) for name in {cell.platform for cell in cells}]
+    if any(platform.box and not images.built(platform) for platform in wanted):
+        doctor_vagrant.require_preparing()
+    return slow
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -758,6 +758,25 @@ def test_a_machine_without_vagrant(
     assert calls(fake) == []
 
 
+def test_a_box_that_no_node_can_be_made_of(
+    fake: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not fetched first; where the node is there, nothing is missing."""
+    monkeypatch.setattr(doctors, "require", lambda *_: None)
+    monkeypatch.setattr(kvm, "missing", lambda: "")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(providers, "load", lambda name: Virtual("inside"))
+    monkeypatch.setattr(boxes, "ensure", lambda found: None)
+    monkeypatch.setattr(runs.run, "__kwdefaults__", {"jobs": 0, "keep": False, "lab": FAKE})
+    given = ["matrix", "guest-walkthrough", "--provider", "vagrant", "--output", str(fake / "out")]
+    assert cli.main([*given, "--platform", "almalinux-9"]) == 3
+    assert "this machine lacks virt-customize" in capsys.readouterr().err
+    assert not (fake / "out").exists()
+    assert cli.main([*given, "--platform", "debian-12"]) == 0
+    monkeypatch.setattr(images, "built", lambda platform: platform)
+    assert cli.main([*given, "--platform", "almalinux-9"]) == 0
+
+
 def test_on_the_command_line(
     fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
