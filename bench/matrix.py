@@ -27,7 +27,7 @@ def run(options: Options, say: Say) -> list[Row]:
         names = list(options.scenarios)
         if options.quick and not names:
             names = [_short(Path(folder), letter) for letter in "AB"]
-        cells = plan.cells(names, [platforms.DEFAULT])
+        cells = plan.select(names, [platforms.DEFAULT]).cells
         say(f"one after the other: {', '.join(cell.scenario for cell in cells)}")
         each = {cell.scenario: _alone(cell, say) for cell in cells}
         say("side by side")

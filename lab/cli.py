@@ -91,6 +91,10 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         help="may be given again (default: all built here)",
     )
+    about = "podman or vagrant: what machines are made of (default: podman)"
+    matrix.add_argument("--provider", default="podman", help=about)
+    about = "with --provider vagrant: also without KVM, on emulated machines that take their time"
+    matrix.add_argument("--emulated", action="store_true", help=about)
     matrix.add_argument(
         "--shard", default="1/1", metavar="I/N", help="only the Ith of N equal parts"
     )

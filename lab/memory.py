@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
@@ -30,6 +31,15 @@ def virtual(own: int, *, emulated: bool, limited: bool = False) -> int:
         return own + QEMU
     default = min(_field("MemTotal") // _CODE_PART, _CODE_MOST)
     return own + QEMU + (CODE if limited else default)
+
+
+def together(machines: Iterable[int], guests: Iterable[int], *, emulated: bool) -> int:
+    """MiB that a lab's virtual machines take, with memory of their own as given. Guests, whose
+    QEMU lab describes, are told a limit of translated code; machines, which Vagrant makes, not.
+    """
+    return sum(virtual(own, emulated=emulated) for own in machines) + sum(
+        virtual(own, emulated=emulated, limited=True) for own in guests
+    )
 
 
 def _field(name: str) -> int:

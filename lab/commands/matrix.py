@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from lab import doctor as doctors
-from lab import paths
+from lab import doctor_vagrant, images, kvm, paths, platforms, providers
 from lab.commands import print_json
-from lab.errors import BadInput
+from lab.errors import BadInput, CannotRun
 from lab.matrix import cells as plan
+from lab.matrix.cells import Cell
 from lab.matrix.outcome import summary, write_summary
 from lab.matrix.run import run
 from lab.report.matrix import Matrix
@@ -22,22 +24,55 @@ from lab.report.matrix import Matrix
 def matrix_(options: argparse.Namespace) -> int:
     """`lab matrix`"""
     number, count = plan.parse_shard(options.shard)
-    if options.jobs < 0:
-        raise BadInput(f"--jobs {options.jobs}: a number of cells at once, or 0 for what fits")
-    cells = plan.shard(plan.cells(options.scenario, options.platform), number, count)
-    doctors.require()
+    _check(options)
+    selected = plan.select(options.scenario, options.platform, options.provider)
+    cells = plan.shard(selected.cells, number, count)
+    slow = _require(options, cells)
     output = Path(options.output) if options.output else paths.stamped(paths.state() / "matrix")
     output.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     # JSON alone goes to standard output.
     with Matrix(Console(stderr=True) if options.json else None) as screen:
+        if slow:
+            screen.say(f"virtual machines are emulated: {slow}")
         outcomes, status = run(cells, output, screen, jobs=options.jobs, keep=options.keep)
         seconds = time.monotonic() - began
-        data = summary(outcomes, seconds, options.shard)
+        data = summary(outcomes, selected.left_out, seconds, options.shard)
         write_summary(output, data)
-        screen.print(outcomes, seconds, str(output))
+        screen.print(outcomes, selected.left_out, seconds, str(output))
     if options.json:
         print_json(data)
     if status == 130:
         print("lab: interrupted", file=sys.stderr)
     return status
+
+
+def _require(options: argparse.Namespace, cells: Sequence[Cell]) -> str:
+    """Raise CannotRun for what no cell could do without; why machines are emulated, if they are."""
+    doctors.require(options.provider)
+    if options.provider != plan.VIRTUAL:
+        return ""
+    slow = kvm.missing()
+    if slow and not options.emulated:
+        raise CannotRun(
+            f"virtual machines have no KVM here: {slow}",
+            hint="see lab doctor --provider vagrant; --emulated does without, and takes longer",
+        )
+    wanted = [platforms.load(name) for name in {cell.platform for cell in cells}]
+    if any(platform.box and not images.built(platform) for platform in wanted):
+        doctor_vagrant.require_preparing()
+    return slow
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raise BadInput for what is no option's value, or goes with no other."""
+    if options.jobs < 0:
+        raise BadInput(f"--jobs {options.jobs}: a number of cells at once, or 0 for what fits")
+    if options.provider == providers.AUTO:
+        raise BadInput(
+            "--provider auto: what a matrix shows must not depend on what its runner happens to "
+            f"have; choose one of: {', '.join(providers.names())}"
+        )
+    providers.load(options.provider)  # it says which there are
+    if options.emulated and options.provider != plan.VIRTUAL:
+        raise BadInput(f"--emulated is for virtual machines: add --provider {plan.VIRTUAL}")

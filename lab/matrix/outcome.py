@@ -21,9 +21,8 @@ from typing import Any, Literal
 
 from lab.errors import LabError
 from lab.events import RunEnded, RunStarted, StepEnded, StepStarted
-from lab.matrix.cells import PREFIX, Cell
+from lab.matrix.cells import PREFIX, Cell, LeftOut
 from lab.matrix.work import Work
-from lab.providers import DEFAULT
 from lab.report import html, junit, results
 from lab.report.history import History, history
 
@@ -59,6 +58,7 @@ class Outcome:
         return {
             "scenario": cell.scenario,
             "platform": cell.platform,
+            "provider": cell.provider,
             "lab": cell.lab,
             "sections": cell.sections,
             **own,
@@ -167,7 +167,7 @@ def _write_junit(outcome: Outcome, path: Path) -> None:
                 scenario=cell.scenario,
                 title=cell.text,
                 platform=cell.platform,
-                provider=DEFAULT,
+                provider=cell.provider,
                 sections=(section,),
             ),
             StepStarted(at=began, section=section, title=title),
@@ -190,14 +190,19 @@ def _end(work: Work) -> str:
     return work.last_words()
 
 
-def summary(outcomes: Sequence[Outcome], seconds: float, shard: str) -> dict[str, Any]:
-    """All of it as plain data, as summary.json has it."""
+def summary(
+    outcomes: Sequence[Outcome], left_out: Sequence[LeftOut], seconds: float, shard: str
+) -> dict[str, Any]:
+    """All of it as plain data, as summary.json has it. What was left out belongs to no shard: each
+    tells of all of it.
+    """
     return {
         "at": time.time(),
         "seconds": seconds,
         "shard": shard,
         "passed": all(outcome.verdict == "passed" for outcome in outcomes),
         "cells": [outcome.to_json() for outcome in outcomes],
+        "left_out": [asdict(one) for one in left_out],
     }
 
 

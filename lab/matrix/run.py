@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from lab import images, platforms
+from lab import boxes, images, platforms
 from lab.deadline import Deadline, wait_for
 from lab.errors import EXIT_INTERRUPTED, LabError
 from lab.matrix import outcome as outcomes
 from lab.matrix import schedule
-from lab.matrix.cells import Cell
+from lab.matrix.cells import VIRTUAL, Cell
 from lab.matrix.outcome import Ending, Outcome
 from lab.matrix.schedule import Room
 from lab.matrix.work import LAB, Work
@@ -57,7 +57,7 @@ def run(
     """
     outcomes.prepare(output)
     crew = _Crew(schedule.with_known_durations(cells), output, screen, jobs, keep, lab)
-    crew.leave_out(_without_images(cells, screen))
+    crew.give_up(_without_images(cells, screen))
     with _interruptions() as interrupted:
         while crew.works or crew.waiting:
             if interrupted and not crew.interrupted:
@@ -98,10 +98,11 @@ class _Crew:
         self._crowded = False
         self._blind = False  # the last look failed
 
-    def leave_out(self, problems: dict[str, str]) -> None:
-        """Leave out the cells of platforms that have a problem."""
-        for cell in [cell for cell in self.waiting if cell.platform in problems]:
-            self._without_a_run(cell, "error", problems[cell.platform])
+    def give_up(self, problems: dict[tuple[str, str], str]) -> None:
+        """Do nothing of the cells whose platform has a problem, with their provider."""
+        for cell in list(self.waiting):
+            if problem := problems.get((cell.platform, cell.provider)):
+                self._without_a_run(cell, "error", problem)
 
     def interrupt(self) -> None:
         """Nothing more starts; what runs ends, and its labs go."""
@@ -166,14 +167,19 @@ class _Crew:
             self._screen.ended(outcome)
 
 
-def _without_images(cells: Sequence[Cell], screen: Screen) -> dict[str, str]:
-    """Build each platform's images; why those cannot be built that cannot."""
+def _without_images(cells: Sequence[Cell], screen: Screen) -> dict[tuple[str, str], str]:
+    """Build each platform's images, and the box of them where machines are virtual; why those
+    cannot be built that cannot, by platform and provider.
+    """
     problems = {}
-    for name in dict.fromkeys(cell.platform for cell in cells):
+    for name, provider in dict.fromkeys((cell.platform, cell.provider) for cell in cells):
         try:
-            images.ensure(platforms.load(name), screen.say)
+            found = images.ensure(platforms.load(name), screen.say)
+            if provider == VIRTUAL:
+                with images.in_use():
+                    boxes.ensure(found)
         except LabError as error:
-            problems[name] = error.message
+            problems[name, provider] = error.message
     return problems
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lab import memory, paths
+from lab import memory, paths, providers
 from lab.matrix.cells import Cell
 from lab.providers import podman
 
@@ -83,22 +83,25 @@ def free_memory() -> int:
 
 
 def with_known_durations(cells: Iterable[Cell]) -> list[Cell]:
-    """The cells with how long they took when they last passed here, where that is known."""
-    known: dict[tuple[str, str, int], tuple[float, float]] = {}
+    """The cells with how long they took when they last passed here, where that is known; else as
+    much longer than on containers as their provider says.
+    """
+    known: dict[tuple[str, str, str, int], tuple[float, float]] = {}
     for file in paths.results().glob("*/*/results.jsonl"):
         if file.parent.is_symlink():
             continue
         with suppress(OSError, ValueError, KeyError, TypeError):  # one that is no good says nothing
             began, ended = _ends(file)
             if (ended["event"], ended["verdict"]) == ("RunEnded", "passed"):
-                key = began["scenario"], began["platform"], len(began["sections"])
+                made_of = began["platform"], began["provider"]
+                key = began["scenario"], *made_of, len(began["sections"])
                 known[key] = max(known.get(key, (0.0, 0.0)), (ended["at"], ended["seconds"]))
-    return [
-        replace(cell, seconds=known[key][1])
-        if (key := (cell.scenario, cell.platform, cell.sections)) in known
-        else cell
-        for cell in cells
-    ]
+    found = []
+    for cell in cells:
+        key = cell.scenario, cell.platform, cell.provider, cell.sections
+        estimated = 0.0, cell.seconds * providers.load(cell.provider).pace()
+        found.append(replace(cell, seconds=known.get(key, estimated)[1]))
+    return found
 
 
 def _ends(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from lab import paths, providers
+from lab import paths
 from lab.deadline import Deadline
 from lab.errors import LabError
 from lab.lab import everything
@@ -136,9 +136,8 @@ class Work:
         argv = [*self._lab, "down", cell.lab]
         if what == "up":
             self.began = time.monotonic()
-            # What a cell needs is known of containers.
-            made_of = ["--provider", providers.DEFAULT]
-            up = ["up", cell.file, "--platform", cell.platform, "--name", cell.lab, *made_of]
+            made_of = ["--platform", cell.platform, "--provider", cell.provider]
+            up = ["up", cell.file, *made_of, "--name", cell.lab]
             argv = [*_DIES_WITH_US, *self._lab, *up]
         self._process = subprocess.Popen(
             argv,

@@ -97,11 +97,12 @@ def crowded(machines: Mapping[str, Machine], guests: Mapping[str, Guest] | None 
     """Why this machine's memory has no room for them as virtual machines; '' if it has. `guests`:
     those that would be made later; where they run inside their host it is the host's memory.
     """
-    emulated = bool(kvm.missing())
-    needed = sum(memory.virtual(one.memory, emulated=emulated) for one in machines.values())
-    if guests and kvm.not_nested():
-        beside = (one.memory for one in guests.values())
-        needed += sum(memory.virtual(own, emulated=emulated, limited=True) for own in beside)
+    beside = guests.values() if guests and kvm.not_nested() else ()
+    needed = memory.together(
+        [one.memory for one in machines.values()],
+        [one.memory for one in beside],
+        emulated=bool(kvm.missing()),
+    )
     free = memory.available()
     if needed <= free:
         return ""

@@ -17,6 +17,7 @@ from lab.events import (
     StepStarted,
     Verdict,
 )
+from lab.providers import DEFAULT
 from lab.report import Report
 from lab.report.text import Failure, failure_in, one_line, plain
 from lab.report.transcript import told
@@ -102,7 +103,8 @@ class JUnit(Report):
             name = tag if tag == "skipped" else f"{tag}s"
             totals[name] = sum(case.find(tag) is not None for case in cases)
         if self._run:
-            suite.set("name", f"{self._run.scenario} on {self._run.platform}")
+            unusual = "" if self._run.provider == DEFAULT else f" ({self._run.provider})"
+            suite.set("name", f"{self._run.scenario} on {self._run.platform}{unusual}")
             began = datetime.fromtimestamp(self._run.at).astimezone()
             suite.set("timestamp", began.isoformat(timespec="seconds"))
             kinds = ("lab", "scenario", "title", "platform", "provider")

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lab.matrix.cells import Cell
+from lab.matrix.cells import Cell, LeftOut
 from lab.matrix.outcome import Ending, Outcome
 from lab.matrix.work import Work
 from lab.report import Report
@@ -80,8 +80,10 @@ class Matrix(Report):
         if live:
             live.stop()
 
-    def print(self, outcomes: Sequence[Outcome], seconds: float, output: str) -> None:
-        """The table, the failures, the total."""
+    def print(
+        self, outcomes: Sequence[Outcome], left_out: Sequence[LeftOut], seconds: float, output: str
+    ) -> None:
+        """The table, the failures, what was left out, the total."""
         self.close()
         if outcomes:
             self._screen.print()
@@ -92,6 +94,10 @@ class Matrix(Report):
         for outcome in outcomes:
             if outcome.verdict not in ("passed", "not run"):
                 self._failure(outcome)
+        if left_out:
+            self._screen.print()
+        for one in left_out:
+            say(self._screen, "left out  ", f"{one.scenario} ({one.provider}): {one.why}", "dim")
         verdicts = [outcome.verdict for outcome in outcomes]
         counts = [
             f"{verdicts.count(verdict)} {verdict}" for verdict in WORDS if verdict in verdicts

@@ -39,7 +39,8 @@ def main(arguments: list[str]) -> int:
         return 2
     scenario, options = arguments[1], dict(zip(arguments[2::2], arguments[3::2], strict=True))
     try:
-        return _up(Path(scenario).stem, options["--platform"], options["--name"])
+        made_of = options["--platform"], options["--provider"]
+        return _up(Path(scenario).stem, *made_of, options["--name"])
     except KeyboardInterrupt:
         print("lab: interrupted")
         return 130
@@ -54,7 +55,7 @@ def _down(name: str) -> int:
     return 0
 
 
-def _up(scenario: str, platform: str, name: str) -> int:
+def _up(scenario: str, platform: str, provider: str, name: str) -> int:
     file = FAKE / "do" / scenario
     do = json.loads(file.read_text()) if file.exists() else {}
     if do.get("say"):
@@ -75,7 +76,7 @@ def _up(scenario: str, platform: str, name: str) -> int:
             scenario=scenario,
             title=scenario,
             platform=platform,
-            provider="podman",
+            provider=provider,
             sections=tuple(sections),
         )
         for tell in both:

@@ -270,6 +270,16 @@ def test_each_provider_has_a_verdict_of_its_own() -> None:
     ]
 
 
+@pytest.mark.parametrize("verdict", ["passed", "failed"])
+def test_no_providers_record_yields_to_anothers(verdict: str) -> None:
+    """A later run on virtual machines, of fewer sections, takes nothing from one on containers."""
+    found = coverage.planned(["new-1"])
+    there = [ran("2.1"), ran("2.2", key=key("2.2"))]
+    later = ran("2.1", provider="vagrant", at="2026-06-01T00:00:00Z", verdict=verdict)
+    assert recorded.merged(there, [later], found) == [there[0], later, there[1]]
+    assert recorded.merged([later], there, found) == [there[0], later, there[1]]
+
+
 def test_other_platforms_and_unknown_scenarios_and_sections_are_nobodys() -> None:
     given = [
         ran(platform="old-1"),

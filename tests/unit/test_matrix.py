@@ -7,7 +7,6 @@ import io
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -22,215 +21,24 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from test_matrix_cells import BARE, Virtual, cell, names, virtual
 
-from lab import cli, images, kvm, memory, paths, platforms, providers, scenario
+from lab import boxes, cli, images, kvm, paths, platforms, providers
 from lab import doctor as doctors
 from lab.errors import BadInput, CannotRun, CommandTimeout
-from lab.events import RunEnded, RunStarted
-from lab.fields import NAME
 from lab.lab import everything
-from lab.matrix import cells as plan
 from lab.matrix import outcome as outcomes
 from lab.matrix import run as runs
 from lab.matrix import schedule, work
-from lab.matrix.cells import Cell, Needs
+from lab.matrix.cells import Cell, LeftOut
 from lab.matrix.outcome import Outcome
 from lab.matrix.schedule import Room, starts
 from lab.providers import podman
 from lab.report import results
 from lab.report.matrix import Matrix
-from lab.report.results import Results
 
 FAKE = [sys.executable, str(Path(__file__).with_name("fake_lab.py"))]
-BARE = """
-title: Bare
-about: One machine.
-chapter: A
-nodes:
-  node1: {address: 192.168.122.101}
-steps:
-  - {section: A.1, title: Nothing, expect: [{no_file: {node: node1, path: /nothing}}]}
-"""
 SOON = 30.0  # seconds; more than a fake cell ever needs
-
-
-def cell(name: str, seconds: float = 60.0, **needs: Any) -> Cell:
-    """A cell called after its scenario, that needs little."""
-    wanted = {"machines": 1, "memory": 300, "cores": 0.5, **needs}
-    return Cell(
-        name, "debian-12", name, plan.lab_name(name, "debian-12"), 1, Needs(**wanted), seconds
-    )
-
-
-def names(cells: Sequence[Cell]) -> list[str]:
-    return [one.scenario for one in cells]
-
-
-# -- cells ----------------------------------------------------------------------------------
-
-
-def test_every_scenario_on_every_platform_that_is_built_here() -> None:
-    found = plan.cells()
-    wished = {(s, p) for s in scenario.names() for p in platforms.built_here()}
-    assert {(one.scenario, one.platform) for one in found} == wished
-    assert len(found) == len(wished)
-    for one in found:
-        assert re.fullmatch(NAME, one.lab)
-        assert one.sections > 1
-        assert one.seconds > plan.BRING_UP
-
-
-def test_other_platforms_are_for_those_who_name_them() -> None:
-    (found,) = plan.cells(["guest-walkthrough"], ["centos-7"])
-    assert (found.scenario, found.platform) == ("guest-walkthrough", "centos-7")
-    assert "centos-7" in platforms.names()
-    assert "centos-7" not in {one.platform for one in plan.cells(["guest-walkthrough"])}
-
-
-def test_names_of_labs_are_valid_and_their_own() -> None:
-    given = [(f"{'long-' * 9}{n}", f"rocky-9.{m}") for n in range(9) for m in range(9)]
-    made = [plan.lab_name(*one) for one in given]
-    assert len(set(made)) == len(made)
-    assert all(re.fullmatch(NAME, one) for one in made)
-    assert plan.lab_name("guest-walkthrough", "debian-12") == "m-guest-walkthrough-debian-12"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["guest"], "no scenario 'guest'"),
-        (["--platform", "beos-5"], "no platform 'beos-5'; choose one of: almalinux-9, "),
-        (["--shard", "0/2"], "--shard '0/2': write 2/3"),
-        (["--shard", "3/2"], "--shard '3/2'"),
-        (["--shard", "2"], "--shard '2'"),
-        (["--shard", "a/b"], "--shard 'a/b'"),
-        (["--jobs", "-1"], "--jobs -1"),
-        (["--jobs", "two"], "invalid int value: 'two'"),
-    ],
-)
-def test_bad_input(
-    arguments: list[str],
-    says: str,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("LAB_STATE", str(tmp_path))
-    assert cli.main(["matrix", *arguments]) == 2
-    assert says in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
-
-
-def test_two_files_of_one_name(tmp_path: Path) -> None:
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "bare.yaml").write_text(BARE)
-    with pytest.raises(BadInput, match="both the scenario bare"):
-        plan.cells([str(tmp_path / "a" / "bare.yaml"), str(tmp_path / "b" / "bare.yaml")])
-
-
-def test_an_emulated_machine_shares_its_processor_with_no_other_one() -> None:
-    cores = [
-        plan.needs(scenario.load(scenario.find(name)), emulated=True).cores
-        for name in ("guest-walkthrough", "guest-quick-example", "remote-walkthrough")
-    ]
-    emulated, other, container = cores
-    assert emulated + other > 2.0
-    assert emulated + container <= 2.0
-
-
-def test_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A guest's memory counts; a container in a container is a machine for the kernel."""
-    guests = scenario.load(scenario.find("guest-walkthrough"))
-    own = guests.guests["guest1"]
-    one = plan.needs(guests, emulated=True)
-    assert one.machines == 1
-    assert one.memory >= own.memory + memory.QEMU + memory.CODE
-    assert one.memory == plan.needs(guests, emulated=False).memory + memory.CODE
-    assert one.cores > plan.needs(guests, emulated=False).cores
-    container = own.model_copy(update={"kind": "container"})
-    other = plan.needs(guests.model_copy(update={"guests": {"guest1": container}}), emulated=True)
-    assert other.machines == 2
-    assert other.memory < one.memory
-    scale = scenario.load(scenario.find("scale"))
-    slim = [name for name, machine in scale.nodes.items() if machine.slim]
-    many = plan.needs(scale, emulated=True)
-    assert many.machines == len(scale.nodes) - len(slim) < len(scale.nodes)
-    assert many.memory > plan.needs(
-        scale.model_copy(update={"nodes": {"node1": scale.nodes["node1"]}}), emulated=True
-    ).memory + 20 * len(slim)
-    three = plan.needs(scenario.load(scenario.find("remote-walkthrough")), emulated=True)
-    assert three.machines == 3
-    monkeypatch.setattr(kvm, "missing", lambda: "")
-    (fast,) = plan.cells(["guest-walkthrough"], ["debian-12"])
-    assert fast.needs.cores < one.cores
-
-
-# -- shards ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_shards_have_every_cell_once(seed: int) -> None:
-    """Whatever the cells and however many shards; in any order; and none has much more to do."""
-    chance = random.Random(seed)
-    cells = [
-        cell(f"s{n}", chance.choice([1.0, 30.0, chance.uniform(1, 900)]))
-        for n in range(chance.randrange(0, 40))
-    ]
-    count = chance.randrange(1, 12)
-    parts = [plan.shard(cells, number, count) for number in range(1, count + 1)]
-    assert sorted(names([one for part in parts for one in part])) == sorted(names(cells))
-    mixed = cells.copy()
-    chance.shuffle(mixed)
-    for number, part in enumerate(parts, 1):
-        assert set(names(plan.shard(mixed, number, count))) == set(names(part))
-    loads = [sum(one.seconds for one in part) for part in parts]
-    longest = max((one.seconds for one in cells), default=0.0)
-    assert max(loads) - min(loads) <= longest
-
-
-def test_shards_do_not_depend_on_what_a_machine_has_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Runners that share the cells have run different ones before."""
-    before = [plan.shard(plan.cells(), number, 2) for number in (1, 2)]
-    monkeypatch.setenv("LAB_STATE", str(tmp_path))
-    _passed("guest-walkthrough", 9999.0, plan.cells(["guest-walkthrough"])[0].sections)
-    assert [plan.shard(plan.cells(), number, 2) for number in (1, 2)] == before
-
-
-def _passed(name: str, seconds: float, sections: int, at: float = 1.0, **ended: Any) -> None:
-    folder = paths.results() / f"m-{name}" / f"run-{at}"
-    with Results(folder / "results.jsonl") as results:
-        results(
-            RunStarted(
-                lab="l",
-                scenario=name,
-                title="",
-                platform="debian-12",
-                provider="podman",
-                sections=tuple(map(str, range(sections))),
-            )
-        )
-        results(RunEnded(at=at, seconds=seconds, **{"verdict": "passed", **ended}))
-
-
-def test_known_durations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last whole run that passed counts; not one that carried on, failed or was cut short."""
-    monkeypatch.setenv("LAB_STATE", str(tmp_path))
-    cells = [replace(cell(name), sections=5) for name in ("a", "b", "c")]
-    _passed("a", 111.0, 5, at=2.0)
-    _passed("a", 100.0, 5, at=1.0)
-    _passed("a", 7.0, 2, at=3.0)
-    _passed("b", 8.0, 5, verdict="failed")
-    wholes = (paths.results() / "m-a" / "run-2.0" / "results.jsonl").read_bytes()
-    for number, content in enumerate([b"", b"{\n\n", b"[1]\n", b"\0", wholes[:-9], b"{}\n{}\n"]):
-        broken = paths.results() / "x" / f"run-{number}"
-        broken.mkdir(parents=True)
-        (broken / "results.jsonl").write_bytes(content)
-    (broken.parent / "latest").symlink_to("run-0")
-    found = schedule.with_known_durations(cells)
-    assert [one.seconds for one in found] == [111.0, 60.0, 60.0]
 
 
 # -- what starts ----------------------------------------------------------------------------
@@ -358,6 +166,9 @@ class NoMachines:
     def labs(self) -> set[str]:
         return set()
 
+    def pace(self) -> float:
+        return 1.0
+
 
 class Told:
     """A screen that keeps what it is told."""
@@ -390,6 +201,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / name).mkdir(parents=True)
     monkeypatch.setenv("FAKE_LAB", str(folder))
     monkeypatch.setenv("LAB_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(paths, "RUN", tmp_path / "run")
     monkeypatch.setattr(providers, "load", lambda name: NoMachines())
     monkeypatch.setattr(images, "ensure", lambda platform, say: None)
@@ -422,7 +234,7 @@ def test_all_pass(fake: Path) -> None:
     assert status == 0
     assert {one.verdict for one in found.values()} == {"passed"}
     assert [found["a"].passed, found["a"].section, found["a"].problem] == [1, "", ""]
-    up = ["up", "a", "--platform", "debian-12", "--name", "m-a-debian-12", "--provider", "podman"]
+    up = ["up", "a", "--platform", "debian-12", "--provider", "podman", "--name", "m-a-debian-12"]
     assert up in calls(fake)
     assert ["down", "m-a-debian-12"] in calls(fake)
     assert everything() == []
@@ -558,6 +370,54 @@ def test_images_that_cannot_be_built(fake: Path, monkeypatch: pytest.MonkeyPatch
     assert [found[name].verdict for name in "xyb"] == ["error", "error", "passed"]
     assert found["x"].problem == "no mirror"
     assert "no mirror" in (fake / "out/junit/m-x-beos.xml").read_text()
+    assert [call[1] for call in calls(fake) if call[0] == "up"] == ["b"]
+
+
+def test_virtual_machines(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their box is made before any cell begins; what is collected says what they were made of."""
+    made: list[str] = []
+    monkeypatch.setattr(images, "ensure", lambda platform, say: platform.name)
+    monkeypatch.setattr(boxes, "ensure", lambda found: made.append(f"{found} {calls(fake)}"))
+    do(fake, "b", sections={"A.1": "skipped"}, exit=3, say="no room")
+    found, status = run(fake, virtual(cell("a")), virtual(cell("b")))
+    assert made == ["debian-12 []"]
+    assert status == 1
+    name = "m-a-debian-12-vagrant"
+    up = ["up", "a", "--platform", "debian-12", "--provider", "vagrant", "--name", name]
+    assert up in calls(fake)
+    assert ["down", name] in calls(fake)
+    assert found["a"].to_json()["provider"] == "vagrant"
+    for file in (f"{name}.xml", "m-b-debian-12-vagrant.lab.xml"):
+        (suite,) = ET.parse(fake / "out/junit" / file).getroot()
+        assert str(suite.get("name")).endswith(" on debian-12 (vagrant)")
+        told = {one.get("name"): one.get("value") for one in suite.iter("property")}
+        assert told["provider"] == "vagrant"
+
+
+def test_one_provider_leaves_the_labs_of_the_other_alone(
+    fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boxes, "ensure", lambda found: None)
+    do(fake, "a", sections={"A.1": "failed"}, exit=1)
+    run(fake, cell("a"), keep=True)
+    do(fake, "a")
+    (fake / "calls").unlink()
+    assert run(fake, virtual(cell("a")))[1] == 0
+    assert ["down", "m-a-debian-12"] not in calls(fake)
+    assert everything() == ["m-a-debian-12"]
+
+
+def test_a_box_that_cannot_be_made(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the end of what starts from it, before it begins, and of nothing else."""
+
+    def ensure(found: Any) -> None:
+        raise CannotRun("no qemu-img")
+
+    monkeypatch.setattr(boxes, "ensure", ensure)
+    found, status = run(fake, virtual(cell("a")), cell("b"))
+    assert status == 1
+    assert (found["a"].verdict, found["a"].problem) == ("error", "no qemu-img")
+    assert found["b"].verdict == "passed"
     assert [call[1] for call in calls(fake) if call[0] == "up"] == ["b"]
 
 
@@ -782,14 +642,14 @@ def _alive(pid: int) -> bool:
 # -- what is shown --------------------------------------------------------------------------
 
 
-def screen_of(outcomes_: Sequence[Outcome]) -> str:
+def screen_of(outcomes_: Sequence[Outcome], *left_out: LeftOut) -> str:
     """A log's view of them."""
     out = io.StringIO()
     with Matrix(Console(file=out, width=80)) as screen:
         for one in outcomes_:
             screen.started(one.cell)
             screen.ended(one)
-        screen.print(outcomes_, 400.0, "/out")
+        screen.print(outcomes_, left_out, 400.0, "/out")
     return out.getvalue()
 
 
@@ -823,6 +683,98 @@ def test_the_table() -> None:
     total = "1 passed, 1 failed, 1 not run, in 6 min 40 s; one after the other about 5 min 39 s"
     assert total in lines
     assert "\x1b" not in text
+
+
+def test_what_was_left_out_is_shown() -> None:
+    text = screen_of(
+        [Outcome(virtual(cell("guest")), "passed", 9.0, 1)],
+        LeftOut("scale", "vagrant", "slim machines are containers, here remote1"),
+    )
+    lines = text.splitlines()
+    assert "PASS   guest on debian-12 (vagrant), 1 of 1 sections, 9.0 s" in lines
+    assert "left out  scale (vagrant): slim machines are containers, here remote1" in lines
+    assert "left out" not in screen_of([Outcome(cell("guest"), "passed", 9.0, 1)])
+
+
+SLIM = """
+title: Slim
+about: One container.
+chapter: A
+nodes:
+  remote1: {address: 192.168.122.101, role: remote, slim: true}
+steps:
+  - {section: A.1, title: Nothing, expect: [{no_file: {node: remote1, path: /nothing}}]}
+"""
+
+
+def test_virtual_machines_on_the_command_line(
+    fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without KVM nothing starts unless that is wished; summary.json says what was left out."""
+    asked: list[str] = []
+    monkeypatch.setattr(doctors, "require", asked.append)
+    monkeypatch.setattr(boxes, "ensure", lambda found: None)
+    monkeypatch.setattr(providers, "load", lambda name: Virtual("beside", 4.0))
+    monkeypatch.setattr(runs.run, "__kwdefaults__", {"jobs": 0, "keep": False, "lab": FAKE})
+    (tmp_path / "bare.yaml").write_text(BARE)
+    (tmp_path / "small.yaml").write_text(SLIM)
+    out = tmp_path / "out"
+    files = [str(tmp_path / "bare.yaml"), str(tmp_path / "small.yaml")]
+    where = ["--platform", "debian-12", "--output", str(out), "--provider", "vagrant"]
+    monkeypatch.setattr(kvm, "missing", lambda: "the processor offers no vmx or svm")
+    assert cli.main(["matrix", *files, *where]) == 3
+    told = capsys.readouterr().err
+    assert "no KVM here: the processor offers no vmx or svm" in told
+    assert "lab doctor --provider vagrant" in told
+    assert not out.exists()
+    assert calls(fake) == []
+    assert cli.main(["matrix", *files, *where, "--emulated"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("virtual machines are emulated: the processor offers no vmx or svm\n")
+    assert "left out  small (vagrant): slim machines are containers, here remote1" in said
+    monkeypatch.setattr(kvm, "missing", lambda: "")
+    assert cli.main(["matrix", *files, *where]) == 0
+    assert "emulated" not in capsys.readouterr().out
+    data = json.loads((out / "summary.json").read_text())
+    assert [(one["scenario"], one["provider"]) for one in data["cells"]] == [("bare", "vagrant")]
+    why = "slim machines are containers, here remote1"
+    assert data["left_out"] == [{"scenario": "small", "provider": "vagrant", "why": why}]
+    assert asked == ["vagrant"] * 3
+
+
+def test_a_machine_without_vagrant(
+    fake: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `lab doctor --provider vagrant` misses is said at once, and nothing begins."""
+    monkeypatch.setattr(doctors, "_quick", list)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(providers, "load", lambda name: Virtual("inside"))
+    where = ["--provider", "vagrant", "--output", str(fake / "out")]
+    assert cli.main(["matrix", "guest-walkthrough", *where]) == 3
+    told = capsys.readouterr().err
+    assert "vagrant: it makes the virtual machines" in told
+    assert "lab doctor --fix --provider vagrant" in told
+    assert not (fake / "out").exists()
+    assert calls(fake) == []
+
+
+def test_a_box_that_no_node_can_be_made_of(
+    fake: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not fetched first; where the node is there, nothing is missing."""
+    monkeypatch.setattr(doctors, "require", lambda *_: None)
+    monkeypatch.setattr(kvm, "missing", lambda: "")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(providers, "load", lambda name: Virtual("inside"))
+    monkeypatch.setattr(boxes, "ensure", lambda found: None)
+    monkeypatch.setattr(runs.run, "__kwdefaults__", {"jobs": 0, "keep": False, "lab": FAKE})
+    given = ["matrix", "guest-walkthrough", "--provider", "vagrant", "--output", str(fake / "out")]
+    assert cli.main([*given, "--platform", "almalinux-9"]) == 3
+    assert "this machine lacks virt-customize" in capsys.readouterr().err
+    assert not (fake / "out").exists()
+    assert cli.main([*given, "--platform", "debian-12"]) == 0
+    monkeypatch.setattr(images, "built", lambda platform: platform)
+    assert cli.main([*given, "--platform", "almalinux-9"]) == 0
 
 
 def test_on_the_command_line(
