@@ -114,7 +114,7 @@ class Access:
             # libvirtd takes a /dev/kvm that is there, while QEMU says that there is no KVM, for
             # a cache out of date, and asks QEMU anew at every turn: 14 s for a `virsh define`.
             unit = "etc/systemd/system/libvirtd.service.d/lab-no-kvm.conf"
-            files.append((unit, 0o644, "[Service]\nExecStartPre=rm -f /dev/kvm\n"))
+            files.append((unit, 0o644, "[Service]\nExecStartPre=/usr/bin/rm -f /dev/kvm\n"))
         added = dict(identity or {})
         if guest := scenario.guests.get(node):
             if family == "redhat":

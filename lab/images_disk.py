@@ -34,7 +34,15 @@ Options=ro,noatime{{context}}
 _CONTEXT = ',context="system_u:object_r:virt_content_t:s0"'
 # By libvirtd, and not at boot: the seed comes when systemd knows what it will start, and libvirtd
 # is unknown until it is installed.
-_WANTED = "[Unit]\nWants=srv-images.mount\nAfter=srv-images.mount\n"
+# Nor does every box make the devices that libvirt opens (boxes/debian trims what would); of the two
+# modules for KVM a processor has one at most.
+_WANTED = """[Unit]
+Wants=srv-images.mount
+After=srv-images.mount
+
+[Service]
+ExecStartPre=-/usr/sbin/modprobe --all tun vhost_net kvm_intel kvm_amd
+"""
 
 
 def identity(family: Family) -> dict[str, str]:
