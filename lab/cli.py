@@ -149,6 +149,11 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--name", default="", help="the lab (default: the only one)")
     run.add_argument("argv", nargs="+", metavar="COMMAND")
 
+    about = "run a program where a lab's libvirtd is: lab inside -- virsh list, … -- vagrant status"
+    near = command("inside", "inside", about)
+    near.add_argument("--name", default="", help="the lab (default: the only one)")
+    near.add_argument("argv", nargs="+", metavar="COMMAND")
+
     config = command("ssh-config", "nodes", "print the path of a lab's OpenSSH config")
     config.add_argument("lab", nargs="?", default="", metavar="NAME", help="default: the only lab")
 

@@ -24,7 +24,20 @@ SUPPORTED = ((2, 2, 16), (2, 5))  # from, and not any more
 ASK = 120.0  # seconds for a question; Ruby alone takes two
 _QUIET = {"VAGRANT_CHECKPOINT_DISABLE": "1", "VAGRANT_NO_COLOR": "1"}
 # The user's settings for other Vagrantfiles; an empty one would be a setting, too.
-_UNSET = [f"--unset=VAGRANT_{name}" for name in ("VAGRANTFILE", "NO_PARALLEL", "LOG")]
+UNSET = [f"--unset=VAGRANT_{name}" for name in ("VAGRANTFILE", "NO_PARALLEL", "LOG")]
+
+
+def settings(nodes: Path) -> dict[str, str]:
+    """The environment of a lab's vagrant; `nodes`: the file that the Vagrantfile reads."""
+    own = nodes.parent / "vagrant"
+    return {
+        "LAB_NODES": str(nodes),
+        "VAGRANT_CWD": str(paths.ROOT),
+        "VAGRANT_HOME": str(own),
+        "VAGRANT_DOTFILE_PATH": str(own / "dot"),
+        "VAGRANT_DEFAULT_PROVIDER": "libvirt",
+        "VAGRANT_CHECKPOINT_DISABLE": "1",
+    }
 
 
 class Program(vagrant.Vagrant):
@@ -41,14 +54,7 @@ class Program(vagrant.Vagrant):
         self._log = own / "log"
         if not (own / "boxes").exists():
             (own / "boxes").symlink_to(home / "boxes")
-        self.env = {
-            "LAB_NODES": str(nodes),
-            "VAGRANT_CWD": str(paths.ROOT),
-            "VAGRANT_HOME": str(own),
-            "VAGRANT_DOTFILE_PATH": str(own / "dot"),
-            "VAGRANT_DEFAULT_PROVIDER": "libvirt",
-            **_QUIET,
-        }
+        self.env = settings(nodes) | _QUIET
 
     def bring_up(self, within: float) -> None:
         """`vagrant up`, for what is not there yet. Raises CommandFailed with what it said last."""
@@ -70,7 +76,7 @@ class Program(vagrant.Vagrant):
         words = ["vagrant", *(one for one in args if one)]
         # It ends with the one who asked for it, whatever ends that one: a machine that it would
         # finish behind our back is worse than half a machine.
-        argv = ["setpriv", "--pdeathsig", "KILL", "env", *_UNSET]
+        argv = ["setpriv", "--pdeathsig", "KILL", "env", *UNSET]
         argv += libvirtd.inside(self._lab, words)
         try:
             done = command.run(argv, within=self._within, env=self.env, on_line=self._line)

@@ -34,7 +34,7 @@ from lab.errors import Unreachable
 from lab.events import RunEnded, RunStarted
 from lab.lab import Lab, held
 from lab.machine import Machine
-from lab.providers import Wire
+from lab.providers import Wire, libvirtd, network
 
 ROOT = Path(__file__).resolve().parents[2]
 WALK = "guest-walkthrough"
@@ -401,6 +401,33 @@ def test_exec_becomes_ssh(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run("exec", "guest1", "--", "systemctl", "--no-pager", "status")
     config = str(lab.access.ssh_config)
     assert became == [["ssh", "-F", config, "guest1", "systemctl --no-pager status"]]
+
+
+def test_inside_becomes_the_program_where_libvirtd_is(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    became: list[list[str]] = []
+    monkeypatch.setattr(os, "execvp", lambda _file, argv: became.append(argv))
+    monkeypatch.setattr(network, "require", lambda _lab: None)
+    monkeypatch.setattr(libvirtd, "revive", lambda _lab: True)
+    monkeypatch.setenv("VAGRANT_LOG", "debug")
+    Lab.create("nemo", SCENARIO, "debian-12", "vagrant")
+    ended = run("inside", "--", "vagrant", "status", "--debug")
+    assert ended.err == ""
+    (argv,) = became
+    assert argv[0] == "env"
+    assert "--unset=VAGRANT_LOG" in argv
+    assert f"LAB_NODES={libvirtd.folder('nemo')}/nodes.json" in argv
+    words = ["vagrant", "status", "--debug"]
+    assert argv[argv.index("nsenter") :] == libvirtd.inside("nemo", words)
+
+
+def test_inside_is_for_labs_of_virtual_machines(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "execvp", lambda *_: pytest.fail("something was run"))
+    make_lab("nemo")
+    ended = run("inside", "--", "virsh", "list")
+    assert ended.status == 2
+    assert "lab nemo is of provider podman: it has no libvirtd of its own" in ended.err
 
 
 # -- show, words ----------------------------------------------------------------------------
