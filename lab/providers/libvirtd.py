@@ -6,10 +6,12 @@ itself, so that Vagrant and virsh find what they look for where they look for it
 starts is in the lab's network namespace: that is how it is found and ended.
 
     <state>/labs/LAB/vms/
-        etc/ lib/ cache/ log/   /etc/libvirt, /var/lib/libvirt, /var/cache/libvirt, /var/log/libvirt
+        etc/ lib/ log/          /etc/libvirt, /var/lib/libvirt, /var/log/libvirt
         ssh/                    /etc/ssh: Vagrant looks there for the keys of hosts
         pool/                   the machines' disks, under this very path
     /run/lab/vms/LAB/           /run: the daemon's socket is libvirt/libvirt-sock
+    <cache>/libvirt/            /var/cache/libvirt, of all labs: what each QEMU can do. Asking takes
+                                8 s; libvirt sees whether it was this QEMU, on this kernel
 """
 
 from __future__ import annotations
@@ -36,7 +38,6 @@ END = 30.0  # seconds until what was killed is gone
 _MOUNTS = {
     "etc": "/etc/libvirt",
     "lib": "/var/lib/libvirt",
-    "cache": "/var/cache/libvirt",
     "log": "/var/log/libvirt",
     "ssh": "/etc/ssh",
 }
@@ -44,10 +45,11 @@ _MOUNTS = {
 _ENTER = "\n".join(
     [
         "set -e",
-        "top=$0 run=$1",
-        "shift",
+        "top=$0 run=$1 cache=$2",
+        "shift 2",
         "mount -t sysfs sysfs /sys",
         *(f'mount --bind "$top/{ours}" {usual}' for ours, usual in _MOUNTS.items()),
+        'mount --bind "$cache" /var/cache/libvirt',
         'mount --bind "$run" /run',
         'exec "$@"',
     ]
@@ -77,6 +79,10 @@ def folder(lab: str) -> Path:
     return paths.labs() / lab / "vms"
 
 
+def _cache() -> Path:
+    return paths.cache() / "libvirt"
+
+
 def runtime(lab: str) -> Path:
     """Its sockets, in a short path: that of a socket has at most 107 characters."""
     return paths.RUN / "vms" / lab
@@ -85,7 +91,7 @@ def runtime(lab: str) -> Path:
 def inside(lab: str, argv: Sequence[str]) -> list[str]:
     """A command line that runs `argv` where the lab's libvirtd is."""
     enter = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _ENTER]
-    folders = [str(folder(lab)), str(runtime(lab))]
+    folders = [str(folder(lab)), str(runtime(lab)), str(_cache())]
     return network.inside(network.namespace(lab), [*enter, *folders, *argv])
 
 
@@ -98,6 +104,7 @@ def start(lab: str) -> None:
     for name in (*_MOUNTS, "pool", "log/qemu"):  # open: dnsmasq, for one, is not root's
         (top / name).mkdir(exist_ok=True)
     (runtime(lab) / "libvirt").mkdir(parents=True, exist_ok=True)
+    _cache().mkdir(parents=True, exist_ok=True)
     (top / "etc/qemu.conf").write_text(_QEMU)
     (top / "etc/libvirtd.conf").write_text(_DAEMON)
     daemon = inside(lab, ["libvirtd", "--daemon"])

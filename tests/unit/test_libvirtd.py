@@ -47,9 +47,9 @@ def test_inside_the_labs_folders_are_in_the_place_of_the_usual_ones(
         "mount -t sysfs sysfs /sys",
         f"mount --bind {top}/etc /etc/libvirt",
         f"mount --bind {top}/lib /var/lib/libvirt",
-        f"mount --bind {top}/cache /var/cache/libvirt",
         f"mount --bind {top}/log /var/log/libvirt",
         f"mount --bind {top}/ssh /etc/ssh",
+        f"mount --bind {paths.cache()}/libvirt /var/cache/libvirt",  # every lab's
         f"mount --bind {run} /run",  # last: the lab's own folder may be below it
         "a b|$HOME|c|",
     ]
