@@ -16,6 +16,7 @@ from lab.model import Guest, Machine, Scenario
 from lab.platform import Platform
 from lab.providers import AUTO, check
 
+OWN = 768  # MiB that a host of guests needs for itself: system, libvirtd, a cluster node
 Reason = Callable[[], str]  # looks, and says what is against virtual machines; '' if nothing is
 
 
@@ -32,7 +33,7 @@ def choice(wish: str, scenario: Scenario, platform: Platform) -> Choice:
     left; CannotRun where a box cannot be fetched, or no machine be made of it.
     """
     check(wish or AUTO)
-    reason = only_containers(scenario.nodes, scenario.guests)
+    reason = only_containers(scenario.nodes, scenario.guests) or cramped(scenario)
     if platform.box:
         starts = f"{platform.name} starts from the {platform.box.text}"
         needs = f"{starts}: it needs the provider vagrant"
@@ -74,7 +75,7 @@ def chosen(scenario: Scenario, *reasons: Reason) -> Choice:
     """The provider where none was asked for. Later reasons may take long to find: each is asked
     for only if those before it had nothing to say.
     """
-    reason = only_containers(scenario.nodes, scenario.guests)
+    reason = only_containers(scenario.nodes, scenario.guests) or cramped(scenario)
     for look in reasons:
         reason = reason or look()
     if reason:
@@ -90,6 +91,21 @@ def only_containers(machines: Mapping[str, Machine], guests: Mapping[str, Guest]
         return (
             f"guests that are containers need images that only podman brings, here {named(inner)}"
         )
+    return ""
+
+
+def cramped(scenario: Scenario) -> str:
+    """Why a host that is a virtual machine has no room for the guests inside it; '' if it has."""
+    if kvm.not_nested():
+        return ""
+    for name, host in scenario.nodes.items():
+        guests = [one.memory for one in scenario.guests.values() if one.host == name]
+        needed = OWN + memory.together([], guests, emulated=bool(kvm.missing()))
+        if guests and needed > host.memory:
+            return (
+                f"{name} has memory: {host.memory}, and with the virtual machines inside it needs "
+                f"{needed}"
+            )
     return ""
 
 

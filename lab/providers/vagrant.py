@@ -43,14 +43,14 @@ class Vagrant(network.Switch):
     def up(self, order: Order) -> None:
         if reason := only_containers(order.machines, {}):
             raise BadInput(f"provider vagrant: {reason}", hint="--provider podman")
-        if reason := crowded(order.machines):
-            raise CannotRun(reason, hint="take other labs down, or use --provider podman")
         if order.lab in libvirtd.labs():
             # Of a lab that is half there nobody knows which half: Vagrant makes a machine in steps
             # and takes up none of them. It has no section done, or it would not come here.
             order.say("its machines are not all there and whole: they are made anew")
             libvirtd.stop(order.lab)
             libvirtd.remove(order.lab)
+        if reason := crowded(order.machines):
+            raise CannotRun(reason, hint="take other labs down, or use --provider podman")
         with lock.hold(LOCK, MACHINERY, within=WAIT):
             network.create(order.lab, order.machines, virtual=True)
         box = boxes.ensure(order.images)

@@ -30,6 +30,23 @@ def of(name: str) -> Scenario:
     return scenario.load(scenario.find(name))
 
 
+def test_a_host_needs_room_for_the_guests_inside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All scenarios' hosts have it; where guests run beside them it is not asked for."""
+    monkeypatch.setattr(kvm, "missing", lambda: "")
+    monkeypatch.setattr(kvm, "not_nested", lambda: "")
+    for name in scenario.names():
+        assert choice.cramped(scenario.load(scenario.find(name))) == "", name
+    host = WALK.nodes["example-host"].model_copy(update={"memory": 1024})
+    small = WALK.model_copy(update={"nodes": {"example-host": host}})
+    reason = "example-host has memory: 1024, and with the virtual machines inside it needs 1408"
+    assert choice.cramped(small) == reason
+    assert choice.chosen(small).provider == "podman"
+    with pytest.raises(BadInput, match=reason):
+        choice.choice("vagrant", small, platforms.load("debian-12"))
+    monkeypatch.setattr(kvm, "not_nested", lambda: "no KVM")
+    assert choice.cramped(small) == ""
+
+
 def test_where_nothing_is_against_them_machines_are_virtual() -> None:
     assert choice.chosen(WALK, reason(""), reason(""), reason("")).provider == "vagrant"
 

@@ -74,6 +74,17 @@ def test_a_host_has_images_where_its_guests_are_inside(
             assert ("context=" in unit) == (host and nests and family == "redhat")
 
 
+def test_half_a_lab_is_not_in_its_own_way(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has of machines goes first: their memory is its own."""
+    did: list[str] = []
+    monkeypatch.setattr(libvirtd, "labs", lambda: {"nemo"})
+    monkeypatch.setattr(libvirtd, "stop", lambda lab: did.append(f"stop {lab}"))
+    monkeypatch.setattr(libvirtd, "remove", lambda lab: did.append(f"remove {lab}"))
+    monkeypatch.setattr(vagrant, "crowded", lambda _machines: f"no room after {did}")
+    with pytest.raises(CannotRun, match="no room after .'stop nemo', 'remove nemo'."):
+        vagrant.Vagrant().up(order)
+
+
 @pytest.mark.parametrize("nests", [True, False])
 def test_each_disk_is_a_layer_of_the_machines_own(
     order: Order, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nests: bool
