@@ -81,7 +81,7 @@ def test_half_a_lab_is_not_in_its_own_way(order: Order, monkeypatch: pytest.Monk
     monkeypatch.setattr(libvirtd, "stop", lambda lab: did.append(f"stop {lab}"))
     monkeypatch.setattr(libvirtd, "remove", lambda lab: did.append(f"remove {lab}"))
     monkeypatch.setattr(vagrant, "crowded", lambda _machines: f"no room after {did}")
-    with pytest.raises(CannotRun, match="no room after .'stop nemo', 'remove nemo'."):
+    with pytest.raises(CannotRun, match=r"no room after .'stop nemo', 'remove nemo'."):
         vagrant.Vagrant().up(order)
 
 
