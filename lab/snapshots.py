@@ -218,12 +218,19 @@ def _require(lab: Lab) -> None:
 
 
 def _require_virtual(lab: Lab) -> None:
+    """Raise CannotRun where the lab can have no snapshots; its libvirtd runs afterwards."""
     if lab.provider.name != "vagrant":
         raise CannotRun(
             f"lab {lab.name} is made of containers ({lab.provider.name}), and of their memory no "
             "snapshot can be taken",
             hint="lab up --provider vagrant makes one of virtual machines; "
             "here `lab down` and `lab up --until SECTION` lead to the same section",
+        )
+    if not libvirtd.revive(lab.name):
+        raise CannotRun(
+            f"the machines of lab {lab.name} are gone: this machine was rebooted, or it has none "
+            "yet",
+            hint=f"lab status --name {lab.name}; or lab down {lab.name}, then lab up",
         )
 
 

@@ -303,6 +303,43 @@ def test_containers_have_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             deed(lab, "here")
 
 
+DEEDS = [snapshots.save, snapshots.restore, snapshots.delete]
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_a_libvirtd_that_was_ended_is_started_again(
+    lab: FakeLab, monkeypatch: pytest.MonkeyPatch, deed: Any
+) -> None:
+    """By hand, as the hint for one that hangs says."""
+    snapshots.save(lab, "here")
+    runs = False
+    connected = libvirtd.connection
+
+    def revive(_lab: str) -> bool:
+        nonlocal runs
+        runs = True
+        return True
+
+    def connection(name: str) -> Any:
+        assert runs, "nothing answers"
+        return connected(name)
+
+    monkeypatch.setattr(libvirtd, "revive", revive)
+    monkeypatch.setattr(libvirtd, "connection", connection)
+    deed(lab, "there" if deed is snapshots.save else "here")
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_where_there_is_none_any_more(
+    lab: FakeLab, monkeypatch: pytest.MonkeyPatch, deed: Any
+) -> None:
+    snapshots.save(lab, "here")
+    monkeypatch.setattr(libvirtd, "revive", lambda _name: False)
+    with pytest.raises(CannotRun, match="this machine was rebooted"):
+        deed(lab, "here")
+    assert snapshots.names(lab) == ["here"]
+
+
 def test_a_snapshot_that_is_deleted(lab: FakeLab) -> None:
     for name in ("here", "there"):
         snapshots.save(lab, name)
