@@ -203,15 +203,19 @@ def test_a_disk_that_is_full_leaves_no_half_of_a_record(
     """Not of this one, and the others are as they were."""
     snapshots.save(lab, "here")
 
+    halves: list[str] = []
+
     def write_half(path: Path, text: str) -> None:
         with path.open("w") as file:
             file.write(text[:9])
+        halves.extend(one.name for one in path.parent.glob("*.json"))
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "write_text", write_half)
         with pytest.raises(CannotRun, match=r"there\.json could not be written: No space left"):
             snapshots.save(lab, "there")
+    assert halves == ["here.json"]  # also where the one who writes is killed just then
     assert [one.damaged for one in snapshots.listed(lab)] == [""]
     assert snapshots.names(lab) == ["here"]
     assert [list(domain.kept) for domain in lab.domains] == [["here"], ["here"]]
