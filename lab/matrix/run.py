@@ -121,11 +121,11 @@ class _Crew:
         running = [work.cell for work in self.works]
         room = self._room(running)
         if self._others.over:
-            room = replace(room, others=0)
+            room = replace(room, others=0, taken=0)
         starting = schedule.starts(self.waiting, running, room, self._jobs)
         crowded = not (running or starting)
         if crowded and not (self._crowded or self._blind):
-            self._screen.say(f"waiting: {room.others} machines of other labs leave no room")
+            self._screen.say("waiting: other labs leave no room")
         self._crowded = crowded and not self._blind
         if not crowded:
             self._others = Deadline(OTHERS)
@@ -137,13 +137,15 @@ class _Crew:
 
     def _room(self, running: Sequence[Cell]) -> Room:
         """The room that there is; where nobody can tell, all of it is taken for others'."""
+        if not running:  # an other's lab that was there at first may have gone
+            self._memory = max(self._memory, schedule.free_memory())
         try:
             room = schedule.look(running, self._memory)
         except LabError as error:
             if not self._blind:
                 self._screen.say(f"waiting: {error.message}")
             self._blind = True
-            return Room(machines=0, memory=0, cores=0.0, others=sys.maxsize)
+            return Room(machines=0, memory=0, cores=0.0, others=sys.maxsize, taken=sys.maxsize)
         self._blind = False
         return room
 
