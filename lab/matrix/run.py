@@ -57,7 +57,10 @@ def run(
     """
     outcomes.prepare(output)
     crew = _Crew(schedule.with_known_durations(cells), output, screen, jobs, keep, lab)
-    crew.give_up(_without_images(cells, screen))
+    try:  # not by `_interruptions`: nothing here would look whether one came, maybe for hours
+        crew.give_up(_without_images(cells, screen))
+    except KeyboardInterrupt:
+        crew.interrupt()
     with _interruptions() as interrupted:
         while crew.works or crew.waiting:
             if interrupted and not crew.interrupted:
@@ -107,7 +110,8 @@ class _Crew:
     def interrupt(self) -> None:
         """Nothing more starts; what runs ends, and its labs go."""
         self.interrupted = True
-        self._screen.say("interrupted: labs are being removed; once more leaves them")
+        what = "labs are being removed; once more leaves them" if self.works else "no cell began"
+        self._screen.say(f"interrupted: {what}")
         for work in self.works:
             work.interrupt()
         for cell in list(self.waiting):

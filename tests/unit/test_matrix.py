@@ -622,7 +622,9 @@ def test_interrupted(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert everything() == []
     assert [call[0] for call in calls(fake)].count("down") == 2
     assert "interrupted" in Path(found["a"].log).read_text()
-    assert (fake / "out/junit/m-a-debian-12.xml").exists()
+    assert {path.name for path in (fake / "out/junit").iterdir()} == {
+        f"m-{name}-debian-12.xml" for name in "abc"
+    }
     assert found["a"].problem == ""
     assert signal.getsignal(signal.SIGINT) is not None
 
@@ -634,6 +636,41 @@ def test_interrupted_with_keep(fake: Path) -> None:
     assert status == 130
     assert found["a"].left
     assert everything() == ["m-a-debian-12", "m-b-debian-12"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_while_images_are_made(
+    fake: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+) -> None:
+    """Hours may pass there. Nothing began, and summary.json says so of every cell."""
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(doctors, "require", lambda *_: None)
+    monkeypatch.setattr(runs.run, "__kwdefaults__", {"jobs": 0, "keep": False, "lab": FAKE})
+    monkeypatch.setattr(images, "ensure", lambda platform, say: os.kill(os.getpid(), number))
+    files = [str(tmp_path / f"{name}.yaml") for name in ("one", "two")]
+    for file in files:
+        Path(file).write_text(BARE)
+    out = tmp_path / "out"
+    where = ["--platform", "debian-12", "--output", str(out)]
+    try:
+        assert cli.main(["matrix", *files, *where]) == 130
+    finally:
+        for one, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(one, handler)
+    data = json.loads((out / "summary.json").read_text())
+    assert not data["passed"]
+    assert [one["verdict"] for one in data["cells"]] == ["not run", "not run"]
+    assert "interrupted: no cell began" in capsys.readouterr().out
+    for name in ("one", "two"):
+        junit = ET.parse(out / "junit" / f"m-{name}-debian-12.xml").getroot()
+        (error,) = junit.findall(".//error")
+        assert error.get("message") == "not run"
+    assert calls(fake) == []
 
 
 DRIVER = """
