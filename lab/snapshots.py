@@ -230,7 +230,7 @@ def _require_virtual(lab: Lab) -> None:
         raise CannotRun(
             f"the machines of lab {lab.name} are gone: this machine was rebooted, or it has none "
             "yet",
-            hint=f"lab status --name {lab.name}; or lab down {lab.name}, then lab up",
+            hint=f"lab status {lab.name}; or lab down {lab.name}, then lab up",
         )
 
 
