@@ -1,6 +1,9 @@
 """The cache of images: what is in it, which labs use it, and what of it can go.
 
-    <cache>/PLATFORM-KEY        a set of images, perhaps with a box
+    <cache>/PLATFORM-KEY        a set of images, perhaps with
+        vagrant/                … a box: see lab.boxes
+        images.ext4             … the disk of what guests are made from: see lab.images_disk
+        box.new, images.new     … one of them in the making, or interrupted
     <cache>/.PLATFORM.build-*   a build: at work, or interrupted
     <cache>/.PLATFORM.gone-*    a set that is being removed, or half removed
     <cache>/fetched             boxes that were downloaded: see lab.fetched
@@ -168,7 +171,11 @@ def _leftovers(gone: set[str], *, dry_run: bool) -> list[Fate]:
         (folder, folder.name[1:].partition(".build-")[0])
         for folder in paths.cache().glob(".*.build-*")
     ]
-    builds += [(folder / "box.new", platform) for platform, _, folder in _sets()]
+    builds += [
+        (folder / draft, platform)
+        for platform, _, folder in _sets()
+        for draft in ("box.new", "images.new")
+    ]
     for folder, platform in builds:
         if not folder.exists():
             continue

@@ -19,6 +19,8 @@ _ASK, _TIMES = 10, 5
 libvirt.registerErrorHandler(lambda _context, _error: None, None)  # we raise instead of printing
 _LOCK = threading.Lock()
 _LOOP: list[threading.Thread] = []
+_AGAIN = 1.0  # seconds until the loop goes on after an error, which may be there to stay
+_NEVER = threading.Event()
 
 
 def connect(uri: str, within: float) -> libvirt.virConnect:
@@ -61,6 +63,9 @@ def _ensure_loop() -> None:
 
 
 def _run() -> None:
-    with suppress(libvirt.libvirtError):
-        while True:
+    """Without it no connection hears an event, or notices that nobody answers: it never ends."""
+    while True:
+        try:
             libvirt.virEventRunDefaultImpl()
+        except libvirt.libvirtError:
+            _NEVER.wait(_AGAIN)

@@ -23,13 +23,18 @@ def available() -> int:
     return _field("MemAvailable")
 
 
+def total() -> int:
+    """MiB that this machine has."""
+    return _field("MemTotal")
+
+
 def virtual(own: int, *, emulated: bool, limited: bool = False) -> int:
     """MiB that a virtual machine with `own` MiB of memory takes, with its QEMU. `limited`: that was
     told a limit of translated code.
     """
     if not emulated:
         return own + QEMU
-    default = min(_field("MemTotal") // _CODE_PART, _CODE_MOST)
+    default = min(total() // _CODE_PART, _CODE_MOST)
     return own + QEMU + (CODE if limited else default)
 
 

@@ -2,6 +2,7 @@
 sections were done by then. A workshop goes back to a section in seconds.
 
     <state>/labs/LAB/snapshots/NAME.json    when it was taken, and after which sections
+                              /new          the draft of such a record
                               /restoring    the name of one, from when the first machine is put back
                                             until the last one is
 
@@ -36,13 +37,15 @@ CLOCK = 20.0  # seconds for setting a machine's clock
 @dataclass(frozen=True)
 class Snapshot:
     """`at`: when, in seconds since 1970. `done`: the sections that had passed by then. `machines`:
-    all that there were, guests beside their host too.
+    all that there were, guests beside their host too. `damaged`: why its record cannot be read, ''
+    if it can; `at` is when the file was written then, and nothing else is known.
     """
 
     name: str
     at: float
-    done: tuple[str, ...]
-    machines: tuple[str, ...]
+    done: tuple[str, ...] = ()
+    machines: tuple[str, ...] = ()
+    damaged: str = ""
 
 
 def save(lab: Lab, name: str) -> Snapshot:
@@ -52,11 +55,11 @@ def save(lab: Lab, name: str) -> Snapshot:
     where a fault stands: it would stand again after each restore, and nobody would heal it.
     """
     _require(lab)
-    set_clocks(lab, go_on(lab))
     if not re.fullmatch(NAME, name):
         raise BadInput(f"{name!r} is not a name for a snapshot: letters, digits, dot, - and _")
     if name in (known := names(lab)):
         raise BadInput(f"lab {lab.name} has a snapshot {name!r}; snapshots: {', '.join(known)}")
+    set_clocks(lab, go_on(lab))
     with libvirtd.connection(lab.name) as opened:
         domains = opened.listAllDomains()
         made: list[libvirt.virDomainSnapshot] = []
@@ -66,16 +69,15 @@ def save(lab: Lab, name: str) -> Snapshot:
                 for domain in domains:
                     _forget(domain, name)  # of one that was interrupted before it was on record
                     made.append(domain.snapshotCreateXML(xml))
-            except BaseException:  # half of a lab is no snapshot
+                machines = tuple(sorted(domain.name() for domain in domains))
+                taken = Snapshot(name, time.time(), tuple(lab.record.done), machines)
+                _write(lab, taken)
+            except BaseException:  # half of a lab is no snapshot, nor is one that is not on record
+                _file(lab, name).unlink(missing_ok=True)
                 for one in made:
                     with suppress(libvirt.libvirtError):
                         one.delete()
                 raise
-        machines = tuple(sorted(domain.name() for domain in domains))
-    taken = Snapshot(name, time.time(), tuple(lab.record.done), machines)
-    file = _file(lab, name)
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(asdict(taken)) + "\n")
     return taken
 
 
@@ -114,15 +116,17 @@ def restore(lab: Lab, name: str) -> Snapshot:
 
 def delete(lab: Lab, name: str) -> None:
     """Forget a snapshot: what libvirt keeps of it, and last that there was one, so that whoever is
-    interrupted can do it again.
+    interrupted can do it again. Also what a `save` left that was killed before it was on record,
+    and one whose record is damaged. BadInput where nothing is of that name.
     """
     _require_virtual(lab)
-    _known(lab, name)
     _require_whole(lab)
     with libvirtd.connection(lab.name) as opened:
-        for domain in opened.listAllDomains():
-            _forget(domain, name)
-    _file(lab, name).unlink()
+        had = [_forget(domain, name) for domain in opened.listAllDomains()]
+    if name in names(lab):
+        _file(lab, name).unlink()
+    elif not any(had):
+        raise _unknown(lab, name)
 
 
 def go_on(lab: Lab) -> list[str]:
@@ -155,16 +159,17 @@ def set_clocks(lab: Lab, machines: Iterable[str]) -> None:
 
 
 def listed(lab: Lab) -> list[Snapshot]:
-    """Every snapshot of a lab, oldest first."""
+    """Every snapshot of a lab, oldest first; those whose record is damaged are said to be."""
     found = []
     for path in (lab.folder / "snapshots").glob("*.json"):
         try:
             one = json.loads(path.read_text())
             found.append(
-                Snapshot(one["name"], one["at"], tuple(one["done"]), tuple(one["machines"]))
+                Snapshot(path.stem, float(one["at"]), tuple(one["done"]), tuple(one["machines"]))
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise LabError(f"{path} is damaged: {error}") from error
+            why = f"{path} is damaged: {error}"
+            found.append(Snapshot(path.stem, path.stat().st_mtime, damaged=why))
     return sorted(found, key=lambda one: one.at)
 
 
@@ -173,12 +178,34 @@ def names(lab: Lab) -> list[str]:
     return [one.name for one in listed(lab)]
 
 
+def _write(lab: Lab, taken: Snapshot) -> None:
+    """Put it on record, whole or not at all: a snapshot is what fills a disk. CannotRun where that
+    cannot be.
+    """
+    file = _file(lab, taken.name)
+    known = {key: value for key, value in asdict(taken).items() if key != "damaged"}
+    try:
+        file.parent.mkdir(exist_ok=True)
+        draft = file.with_name("new")
+        draft.write_text(json.dumps(known) + "\n")
+        draft.replace(file)
+    except OSError as error:
+        raise CannotRun(f"{file} could not be written: {error.strerror}") from error
+
+
 def _known(lab: Lab, name: str) -> Snapshot:
     for one in listed(lab):
         if one.name == name:
+            if one.damaged:
+                hint = f"lab snapshot delete {name} --name {lab.name} removes what is left of it"
+                raise CannotRun(one.damaged, hint=hint)
             return one
+    raise _unknown(lab, name)
+
+
+def _unknown(lab: Lab, name: str) -> BadInput:
     valid = ", ".join(names(lab)) or "none; `lab snapshot save NAME` takes one"
-    raise BadInput(f"lab {lab.name} has no snapshot {name!r}; snapshots: {valid}")
+    return BadInput(f"lab {lab.name} has no snapshot {name!r}; snapshots: {valid}")
 
 
 def _require(lab: Lab) -> None:
@@ -191,12 +218,19 @@ def _require(lab: Lab) -> None:
 
 
 def _require_virtual(lab: Lab) -> None:
+    """Raise CannotRun where the lab can have no snapshots; its libvirtd runs afterwards."""
     if lab.provider.name != "vagrant":
         raise CannotRun(
             f"lab {lab.name} is made of containers ({lab.provider.name}), and of their memory no "
             "snapshot can be taken",
             hint="lab up --provider vagrant makes one of virtual machines; "
             "here `lab down` and `lab up --until SECTION` lead to the same section",
+        )
+    if not libvirtd.revive(lab.name):
+        raise CannotRun(
+            f"the machines of lab {lab.name} are gone: this machine was rebooted, or it has none "
+            "yet",
+            hint=f"lab status {lab.name}; or lab down {lab.name}, then lab up",
         )
 
 
@@ -270,9 +304,11 @@ def _flags(snapshot: libvirt.virDomainSnapshot) -> int:
     return int(libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_FORCE | paused)
 
 
-def _forget(domain: libvirt.virDomain, name: str) -> None:
+def _forget(domain: libvirt.virDomain, name: str) -> bool:
+    """Whether it had one of that name."""
     try:
         found = domain.snapshotLookupByName(name)
     except libvirt.libvirtError:
-        return  # it has none of that name
+        return False
     found.delete()
+    return True

@@ -64,4 +64,6 @@ def list_(options: argparse.Namespace) -> int:
 
 
 def _after(one: snapshots.Snapshot) -> str:
+    if one.damaged:
+        return "its record is damaged"
     return f"after section {one.done[-1]}" if one.done else "before the first section"

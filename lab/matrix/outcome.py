@@ -113,8 +113,7 @@ def of(work: Work, output: Path) -> Outcome:
 
 def without_a_run(cell: Cell, verdict: Ending, problem: str, output: Path) -> Outcome:
     """The outcome of a cell that could not begin."""
-    outcome = Outcome(cell, verdict, problem=problem)
-    return outcome if verdict == "not run" else _collected(outcome, output)
+    return _collected(Outcome(cell, verdict, problem=problem), output)
 
 
 def _verdict(work: Work) -> Ending:
@@ -175,7 +174,7 @@ def _write_junit(outcome: Outcome, path: Path) -> None:
                 section=section,
                 title=title,
                 verdict="error",
-                problem=outcome.problem,
+                problem=outcome.problem or outcome.verdict,
                 harness=outcome.seconds,
             ),
             RunEnded(verdict="error", seconds=outcome.seconds),

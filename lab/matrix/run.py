@@ -57,7 +57,10 @@ def run(
     """
     outcomes.prepare(output)
     crew = _Crew(schedule.with_known_durations(cells), output, screen, jobs, keep, lab)
-    crew.give_up(_without_images(cells, screen))
+    try:  # not by `_interruptions`: nothing here would look whether one came, maybe for hours
+        crew.give_up(_without_images(cells, screen))
+    except KeyboardInterrupt:
+        crew.interrupt()
     with _interruptions() as interrupted:
         while crew.works or crew.waiting:
             if interrupted and not crew.interrupted:
@@ -107,7 +110,8 @@ class _Crew:
     def interrupt(self) -> None:
         """Nothing more starts; what runs ends, and its labs go."""
         self.interrupted = True
-        self._screen.say("interrupted: labs are being removed; once more leaves them")
+        what = "labs are being removed; once more leaves them" if self.works else "no cell began"
+        self._screen.say(f"interrupted: {what}")
         for work in self.works:
             work.interrupt()
         for cell in list(self.waiting):
@@ -121,11 +125,11 @@ class _Crew:
         running = [work.cell for work in self.works]
         room = self._room(running)
         if self._others.over:
-            room = replace(room, others=0)
+            room = replace(room, others=0, taken=0)
         starting = schedule.starts(self.waiting, running, room, self._jobs)
         crowded = not (running or starting)
         if crowded and not (self._crowded or self._blind):
-            self._screen.say(f"waiting: {room.others} machines of other labs leave no room")
+            self._screen.say("waiting: other labs leave no room")
         self._crowded = crowded and not self._blind
         if not crowded:
             self._others = Deadline(OTHERS)
@@ -137,13 +141,15 @@ class _Crew:
 
     def _room(self, running: Sequence[Cell]) -> Room:
         """The room that there is; where nobody can tell, all of it is taken for others'."""
+        if not running:  # an other's lab that was there at first may have gone
+            self._memory = max(self._memory, schedule.free_memory())
         try:
             room = schedule.look(running, self._memory)
         except LabError as error:
             if not self._blind:
                 self._screen.say(f"waiting: {error.message}")
             self._blind = True
-            return Room(machines=0, memory=0, cores=0.0, others=sys.maxsize)
+            return Room(machines=0, memory=0, cores=0.0, others=sys.maxsize, taken=sys.maxsize)
         self._blind = False
         return room
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from lab import memory, paths, providers
 from lab.matrix.cells import Cell
-from lab.providers import podman
+from lab.providers import libvirtd, podman
 
 RESERVE = 512  # MiB that this machine keeps for itself
 
@@ -22,13 +22,15 @@ class Room:
     """What all cells together may take, those that run already included.
 
     `machines`: as the kernel's limit of inotify instances allows beside `others`, those of labs
-    that are none of ours; `memory`: MiB; `cores`.
+    that are none of ours; `memory`: MiB; `cores`. `taken`: MiB that there may be besides once those
+    labs are gone, at most.
     """
 
     machines: int
     memory: int
     cores: float
     others: int = 0
+    taken: int = 0
 
 
 def starts(
@@ -39,7 +41,7 @@ def starts(
     A shorter one that fits passes by a longer one that does not. `jobs`: at most so many at once,
     whatever the cores; 0 for as many as have a core. Where nothing runs, the longest starts even
     if it does not fit, since waiting would not help it: it may run after all, or `lab up` says
-    what is missing. Only for room that other labs take it waits.
+    what is missing. Only for room that other labs take, of machines or of memory, it waits.
     """
     chosen: list[Cell] = []
     for cell in sorted(waiting, key=lambda cell: (-cell.seconds, cell.lab)):
@@ -51,7 +53,12 @@ def starts(
 
 def _passing(cell: Cell, room: Room) -> bool:
     """Whether it has no room only as long as other labs are there."""
-    return room.machines < cell.needs.machines <= room.machines + room.others
+    need = cell.needs
+    fits = need.machines <= room.machines and need.memory <= room.memory
+    may_fit = (
+        need.machines <= room.machines + room.others and need.memory <= room.memory + room.taken
+    )
+    return may_fit and not fits
 
 
 def _fit(cells: Sequence[Cell], room: Room, jobs: int) -> bool:
@@ -66,13 +73,17 @@ def _fit(cells: Sequence[Cell], room: Room, jobs: int) -> bool:
 def look(running: Iterable[Cell], most: int) -> Room:
     """The room that there is now. `most`: MiB that there were before the first cell began."""
     ours = list(running)
-    machines, others = podman.room({cell.lab for cell in ours})
-    taken = sum(cell.needs.memory for cell in ours)
+    labs = {cell.lab for cell in ours}
+    machines, others = podman.room(labs)
+    # What runs has not taken all that it needs yet, so free memory alone says too much.
+    free = min(most, free_memory() + sum(cell.needs.memory for cell in ours))
+    # How much others take nobody can say: an emulated machine takes more as it goes on.
+    crowded = others or any(libvirtd.processes(lab) for lab in libvirtd.labs() - labs)
     return Room(
         machines=machines,
         others=others,
-        # What runs has not taken all that it needs yet, so free memory alone says too much.
-        memory=min(most, free_memory() + taken),
+        memory=free,
+        taken=max(0, memory.total() - RESERVE - free) if crowded else 0,
         cores=float(len(os.sched_getaffinity(0))),
     )
 

@@ -319,17 +319,21 @@ def test_leftovers_of_builds_go_when_nobody_builds(podman: Podman) -> None:
     (left / "rootfs.tar").write_bytes(b"r" * 5000)
     half = paths.cache() / f"debian-12-{CURRENT}" / "box.new"
     half.mkdir()
+    disk = half.with_name("images.new")
+    disk.mkdir()
     with held(paths.cache() / "debian-12.lock"):
         fates = [fate for fate in cache.prune() if "interrupted build" in fate.what]
-        assert len(fates) == 2
+        assert len(fates) == 3
         assert all("is in use by" in fate.kept for fate in fates)
     assert left.exists()
     assert half.exists()
+    assert disk.exists()
     fates = [fate for fate in cache.prune() if "interrupted build" in fate.what]
-    assert [fate.kept for fate in fates] == ["", ""]
+    assert [fate.kept for fate in fates] == ["", "", ""]
     assert fates[0].size >= 5000
     assert not left.exists()
     assert not half.exists()
+    assert not disk.exists()
     assert names() == set_names(CURRENT)
 
 

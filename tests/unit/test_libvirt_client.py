@@ -45,6 +45,31 @@ def test_one_that_answers() -> None:
     opened.close()
 
 
+def test_the_loop_outlives_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And does not keep a processor busy where that stays."""
+    real, mine = libvirt.virEventRunDefaultImpl, threading.current_thread()
+    rounds: list[float] = []
+
+    class End(Exception):
+        pass
+
+    def run() -> None:
+        if threading.current_thread() is not mine:
+            real()
+            return
+        rounds.append(time.monotonic())
+        if len(rounds) == 4:
+            raise End
+        if len(rounds) != 3:
+            raise libvirt.libvirtError("a socket is gone")
+
+    monkeypatch.setattr(libvirt, "virEventRunDefaultImpl", run)
+    monkeypatch.setattr(libvirt_client, "_AGAIN", 0.1)
+    with pytest.raises(End):
+        libvirt_client._run()
+    assert rounds[2] - rounds[0] >= 0.2
+
+
 def test_one_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(libvirt.libvirtError):

@@ -23,7 +23,7 @@ import pytest
 from rich.console import Console
 from test_matrix_cells import BARE, Virtual, cell, names, virtual
 
-from lab import boxes, cli, images, kvm, paths, platforms, providers
+from lab import boxes, cli, images, kvm, memory, paths, platforms, providers
 from lab import doctor as doctors
 from lab.errors import BadInput, CannotRun, CommandTimeout
 from lab.lab import everything
@@ -33,7 +33,7 @@ from lab.matrix import schedule, work
 from lab.matrix.cells import Cell, LeftOut
 from lab.matrix.outcome import Outcome
 from lab.matrix.schedule import Room, starts
-from lab.providers import podman
+from lab.providers import libvirtd, podman
 from lab.report import results
 from lab.report.matrix import Matrix
 
@@ -98,6 +98,18 @@ def test_room_that_others_take_is_waited_for() -> None:
     assert names(starts([cell("never", machines=13)], [], crowded)) == ["never"]
 
 
+def test_memory_that_others_take_is_waited_for() -> None:
+    """A lab of virtual machines has none in this kernel, and is refused where memory is short."""
+    big = cell("big", 900, machines=0, memory=6000)
+    crowded = replace(WIDE, memory=2000, taken=6000)
+    assert starts([big], [], crowded) == []
+    assert names(starts([big, cell("small")], [], crowded)) == ["small"]
+    assert names(starts([big], [], replace(crowded, taken=0))) == ["big"]
+    # One kind of room that will be there is no reason to wait for another that never is.
+    assert names(starts([cell("never", memory=8001)], [], crowded)) == ["never"]
+    assert names(starts([cell("never", machines=13, memory=6000)], [], crowded)) == ["never"]
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_everything_is_done_and_nothing_is_overdrawn(seed: int) -> None:
     """Cells of any size, that end in any order: each starts once, alone or within the room."""
@@ -131,6 +143,7 @@ def test_everything_is_done_and_nothing_is_overdrawn(seed: int) -> None:
 def test_the_look_counts_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a running cell has not taken yet is not given away; nor what others took since."""
     monkeypatch.setattr(podman, "room", lambda ours: (12 - 3 * (not ours), 3))
+    monkeypatch.setattr(libvirtd, "labs", set)
     monkeypatch.setattr(schedule, "free_memory", lambda: 4000)
     assert schedule.look([], 4000).memory == 4000
     # 1000 MiB are its own and nothing of them is used: still 4000 in all.
@@ -139,6 +152,26 @@ def test_the_look_counts_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert schedule.look([cell("x", memory=1000)], 4000).memory == 2500
     assert schedule.look([cell("x")], 4000).machines == 12
     assert schedule.look([], 4000).cores == len(os.sched_getaffinity(0))
+
+
+def test_the_look_sees_whether_others_take_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labs of virtual machines that run, and none of ours; one without a process takes nothing."""
+    x = virtual(cell("x", memory=1000))
+    beside, at_work = 0, {x.lab: [7], "own": [], "b": [8]}
+    monkeypatch.setattr(podman, "room", lambda ours: (12, beside))
+    monkeypatch.setattr(libvirtd, "labs", lambda: set(at_work))
+    monkeypatch.setattr(libvirtd, "processes", lambda lab: at_work[lab])
+    monkeypatch.setattr(schedule, "free_memory", lambda: 1500)
+    monkeypatch.setattr(memory, "total", lambda: 8000 + schedule.RESERVE)
+    assert schedule.look([], 4000).taken == 6500
+    assert schedule.look([x], 4000).taken == 5500
+    at_work["b"] = []
+    assert schedule.look([x], 4000).taken == 0
+    assert schedule.look([], 4000).taken == 6500  # x is none of ours
+    at_work[x.lab] = []
+    assert schedule.look([], 4000).taken == 0
+    beside = 1
+    assert schedule.look([], 4000).taken == 6500
 
 
 def test_room_for_machines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -440,10 +473,30 @@ def test_other_labs_are_waited_for(fake: Path, monkeypatch: pytest.MonkeyPatch) 
     _, status = run(fake, cell("a"), screen=screen)
     assert status == 0
     assert screen.said == [
-        "waiting: 12 machines of other labs leave no room",
+        "waiting: other labs leave no room",
         "start a",
         "passed a",
     ]
+
+
+def test_memory_of_other_labs_is_waited_for(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they took when the matrix began is room for it once they are gone."""
+    monkeypatch.setattr(runs, "LOOK", 0.1)
+    monkeypatch.setattr(boxes, "ensure", lambda found: None)
+    free = iter([2000, 2000, 2000])
+    monkeypatch.setattr(schedule, "free_memory", lambda: next(free, 7000))
+    mosts: list[int] = []
+
+    def look(running: Sequence[Cell], most: int) -> Room:
+        mosts.append(most)
+        return replace(WIDE, machines=12, memory=most, taken=6000)
+
+    monkeypatch.setattr(schedule, "look", look)
+    screen = Told()
+    _, status = run(fake, virtual(cell("a", machines=0, memory=6000)), screen=screen)
+    assert status == 0
+    assert screen.said == ["waiting: other labs leave no room", "start a", "passed a"]
+    assert mosts == [2000, 2000, 7000]
 
 
 def test_other_labs_are_not_waited_for_for_ever(
@@ -451,12 +504,16 @@ def test_other_labs_are_not_waited_for_for_ever(
 ) -> None:
     monkeypatch.setattr(runs, "LOOK", 0.1)
     monkeypatch.setattr(runs, "OTHERS", 0.3)
-    monkeypatch.setattr(
-        schedule, "look", lambda running, most: replace(WIDE, machines=0, others=12)
-    )
-    do(fake, "a", nothing=True, exit=3, say="no room")
-    found, status = run(fake, cell("a"))
-    assert (status, found["a"].problem) == (1, "no room")
+    for crowded in (
+        replace(WIDE, machines=0, others=12),
+        replace(WIDE, memory=0, taken=8000),
+    ):
+        monkeypatch.setattr(schedule, "look", lambda running, most, room=crowded: room)
+        do(fake, "a", nothing=True, exit=3, say="no room")
+        screen = Told()
+        found, status = run(fake, cell("a"), screen=screen)
+        assert (status, found["a"].problem) == (1, "no room")
+        assert screen.said[0] == "waiting: other labs leave no room"
 
 
 def test_a_look_that_fails_is_tried_again(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -565,7 +622,9 @@ def test_interrupted(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert everything() == []
     assert [call[0] for call in calls(fake)].count("down") == 2
     assert "interrupted" in Path(found["a"].log).read_text()
-    assert (fake / "out/junit/m-a-debian-12.xml").exists()
+    assert {path.name for path in (fake / "out/junit").iterdir()} == {
+        f"m-{name}-debian-12.xml" for name in "abc"
+    }
     assert found["a"].problem == ""
     assert signal.getsignal(signal.SIGINT) is not None
 
@@ -577,6 +636,41 @@ def test_interrupted_with_keep(fake: Path) -> None:
     assert status == 130
     assert found["a"].left
     assert everything() == ["m-a-debian-12", "m-b-debian-12"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_while_images_are_made(
+    fake: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+) -> None:
+    """Hours may pass there. Nothing began, and summary.json says so of every cell."""
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(doctors, "require", lambda *_: None)
+    monkeypatch.setattr(runs.run, "__kwdefaults__", {"jobs": 0, "keep": False, "lab": FAKE})
+    monkeypatch.setattr(images, "ensure", lambda platform, say: os.kill(os.getpid(), number))
+    files = [str(tmp_path / f"{name}.yaml") for name in ("one", "two")]
+    for file in files:
+        Path(file).write_text(BARE)
+    out = tmp_path / "out"
+    where = ["--platform", "debian-12", "--output", str(out)]
+    try:
+        assert cli.main(["matrix", *files, *where]) == 130
+    finally:
+        for one, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(one, handler)
+    data = json.loads((out / "summary.json").read_text())
+    assert not data["passed"]
+    assert [one["verdict"] for one in data["cells"]] == ["not run", "not run"]
+    assert "interrupted: no cell began" in capsys.readouterr().out
+    for name in ("one", "two"):
+        junit = ET.parse(out / "junit" / f"m-{name}-debian-12.xml").getroot()
+        (error,) = junit.findall(".//error")
+        assert error.get("message") == "not run"
+    assert calls(fake) == []
 
 
 DRIVER = """

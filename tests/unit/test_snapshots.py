@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +15,7 @@ import libvirt
 import pytest
 
 from lab import faults, paths, snapshots, up
+from lab.commands import snapshots as commands
 from lab.errors import BadInput, CannotRun, CommandFailed, LabError
 from lab.lab import Lab, Record
 from lab.providers import libvirtd
@@ -194,6 +197,76 @@ def test_one_that_was_interrupted_does_not_keep_its_name(lab: FakeLab) -> None:
     assert snapshots.names(lab) == ["here"]
 
 
+def test_a_disk_that_is_full_leaves_no_half_of_a_record(
+    lab: FakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not of this one, and the others are as they were."""
+    snapshots.save(lab, "here")
+
+    halves: list[str] = []
+
+    def write_half(path: Path, text: str) -> None:
+        with path.open("w") as file:
+            file.write(text[:9])
+        halves.extend(one.name for one in path.parent.glob("*.json"))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", write_half)
+        with pytest.raises(CannotRun, match=r"there\.json could not be written: No space left"):
+            snapshots.save(lab, "there")
+    assert halves == ["here.json"]  # also where the one who writes is killed just then
+    assert [one.damaged for one in snapshots.listed(lab)] == [""]
+    assert snapshots.names(lab) == ["here"]
+    assert [list(domain.kept) for domain in lab.domains] == [["here"], ["here"]]
+    assert not any(domain.paused for domain in lab.domains)
+
+
+@pytest.mark.parametrize("half", ["", '{"name": "he', "[]", '{"at": 1}', '{"at": "then"}'])
+def test_a_damaged_record_is_named_and_can_be_deleted(
+    lab: FakeLab, half: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshots.save(lab, "here")
+    snapshots.save(lab, "there")
+    (lab.folder / "snapshots" / "here.json").write_text(half)
+    damaged = {one.name: one.damaged for one in snapshots.listed(lab)}
+    assert damaged["there"] == ""
+    assert "here.json is damaged: " in damaged["here"]
+    monkeypatch.setattr(commands, "opened", lambda _name: lab)
+    commands.list_(Namespace(name="a", json=False))
+    told = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert told["here"].rstrip().endswith("its record is damaged")
+    assert told["there"].rstrip().endswith("after section 5.1")
+    with pytest.raises(CannotRun, match=r"here\.json is damaged") as caught:
+        snapshots.restore(lab, "here")
+    assert "lab snapshot delete here --name a" in caught.value.hint
+    with pytest.raises(BadInput, match="has a snapshot 'here'"):
+        snapshots.save(lab, "here")
+    snapshots.restore(lab, "there")
+    snapshots.delete(lab, "here")
+    assert snapshots.names(lab) == ["there"]
+    assert [list(domain.kept) for domain in lab.domains] == [["there"], ["there"]]
+
+
+def test_what_a_killed_save_left_can_be_deleted(lab: FakeLab) -> None:
+    """It is on no record, and takes room on the disks."""
+    lab.domains[1].kept["half"] = True
+    with pytest.raises(BadInput, match="no snapshot 'other'; snapshots: none"):
+        snapshots.delete(lab, "other")
+    snapshots.delete(lab, "half")
+    assert lab.domains[1].kept == {}
+    with pytest.raises(BadInput, match="no snapshot 'half'"):
+        snapshots.delete(lab, "half")
+
+
+def test_a_name_that_is_none_deletes_no_file(lab: FakeLab) -> None:
+    lab.save()
+    (lab.folder / "snapshots").mkdir()
+    with pytest.raises(BadInput, match="no snapshot"):
+        snapshots.delete(lab, "../lab")
+    assert (lab.folder / "lab.json").exists()
+
+
 def test_a_name_that_is_taken_none_or_unknown(lab: FakeLab) -> None:
     snapshots.save(lab, "here")
     with pytest.raises(BadInput, match="has a snapshot 'here'; snapshots: here"):
@@ -202,6 +275,17 @@ def test_a_name_that_is_taken_none_or_unknown(lab: FakeLab) -> None:
         snapshots.save(lab, "../here")
     with pytest.raises(BadInput, match="no snapshot 'there'; snapshots: here"):
         snapshots.restore(lab, "there")
+
+
+def test_a_name_that_cannot_be_changes_no_machine(lab: FakeLab) -> None:
+    snapshots.save(lab, "here")
+    lab.domains[0].paused = True
+    lab.log.clear()
+    for name in ("here", "../here"):
+        with pytest.raises(BadInput):
+            snapshots.save(lab, name)
+    assert lab.domains[0].paused
+    assert lab.log == []
 
 
 @pytest.mark.parametrize("deed", [snapshots.save, snapshots.restore])
@@ -221,6 +305,43 @@ def test_containers_have_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for deed in (snapshots.save, snapshots.restore):
         with pytest.raises(CannotRun, match="made of containers"):
             deed(lab, "here")
+
+
+DEEDS = [snapshots.save, snapshots.restore, snapshots.delete]
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_a_libvirtd_that_was_ended_is_started_again(
+    lab: FakeLab, monkeypatch: pytest.MonkeyPatch, deed: Any
+) -> None:
+    """By hand, as the hint for one that hangs says."""
+    snapshots.save(lab, "here")
+    runs = False
+    connected = libvirtd.connection
+
+    def revive(_lab: str) -> bool:
+        nonlocal runs
+        runs = True
+        return True
+
+    def connection(name: str) -> Any:
+        assert runs, "nothing answers"
+        return connected(name)
+
+    monkeypatch.setattr(libvirtd, "revive", revive)
+    monkeypatch.setattr(libvirtd, "connection", connection)
+    deed(lab, "there" if deed is snapshots.save else "here")
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_where_there_is_none_any_more(
+    lab: FakeLab, monkeypatch: pytest.MonkeyPatch, deed: Any
+) -> None:
+    snapshots.save(lab, "here")
+    monkeypatch.setattr(libvirtd, "revive", lambda _name: False)
+    with pytest.raises(CannotRun, match="this machine was rebooted"):
+        deed(lab, "here")
+    assert snapshots.names(lab) == ["here"]
 
 
 def test_a_snapshot_that_is_deleted(lab: FakeLab) -> None:
