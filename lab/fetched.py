@@ -53,8 +53,8 @@ def check(platform: Platform) -> None:
         _address(platform)
 
 
-def file(platform: Platform, offer: Offer, say: Callable[[str], None]) -> Path:
-    """The box's file, fetched unless it is there; of the SHA-256 that it is to have.
+def file(platform: Platform, offer: Offer, say: Callable[[str], None]) -> tuple[Path, Offer]:
+    """The box's file, fetched unless it is there; and what is to be agreed upon, see `agree`.
 
     For who holds the platform's lock. Raises BadInput for an offer that cannot be, CannotRun
     where the file cannot be had, or its SHA-256 is another, or nobody has said which it is to be.
@@ -97,8 +97,16 @@ def file(platform: Platform, offer: Offer, say: Callable[[str], None]) -> Path:
             + ("; the download was removed" if ours else ""),
             hint="a file that is replaced now and then has another one each time: --sha256 says it",
         )
-    _agree(platform, Offer(source, real))
-    return there
+    return there, Offer(source, real)
+
+
+def agree(platform: Platform, offer: Offer) -> None:
+    """Put on record what the platform's machines are made of: its images' key is of it."""
+    folder().mkdir(parents=True, exist_ok=True)
+    record = _record(platform)
+    draft = record.with_suffix(".new")
+    draft.write_text(json.dumps(asdict(offer)) + "\n")
+    draft.replace(record)
 
 
 def downloads() -> dict[Path, str]:
@@ -146,14 +154,6 @@ def _address(platform: Platform) -> str:
         hint=f"lab images build {platform.name} --from FILE_OR_ADDRESS, "
         "or set LAB_MIRROR to the folder that has it",
     )
-
-
-def _agree(platform: Platform, offer: Offer) -> None:
-    folder().mkdir(parents=True, exist_ok=True)
-    record = _record(platform)
-    draft = record.with_suffix(".new")
-    draft.write_text(json.dumps(asdict(offer)) + "\n")
-    draft.replace(record)
 
 
 def _record(platform: Platform) -> Path:

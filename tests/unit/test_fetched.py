@@ -393,6 +393,31 @@ def test_what_was_agreed_upon_is_of_one_source(write: Write, tmp_path: Path) -> 
 # What goes wrong
 
 
+@pytest.mark.parametrize("how", ["fails", "Ctrl-C"])
+def test_a_new_box_that_fails_leaves_the_platform_the_last_one(
+    site: Site, write: Write, tmp_path: Path, how: str
+) -> None:
+    platform = write(IMAGE)
+    mine, other = tmp_path / "mine.box", tmp_path / "other.box"
+    mine.write_bytes(BOX)
+    other.write_bytes(box({"more": 1}))
+    made = images.ensure(platform, offer=Offer(str(mine), digest(BOX)))
+    agreed = fetched.agreed(platform)
+    offer = Offer(str(other), digest(other.read_bytes()))
+    site.say("broken", "")
+
+    def say(line: str) -> None:
+        if how == "Ctrl-C" and line.startswith("Running"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt if how == "Ctrl-C" else CannotRun):
+        images.ensure(platform, say, offer)
+    assert fetched.agreed(platform) == agreed
+    assert images.built(platform) == made == images.ensure(platform)
+    (site.folder / "broken").unlink()
+    assert images.ensure(platform, offer=offer) == images.built(platform) != made
+
+
 def test_versions_that_the_platform_does_not_say(site: Site, write: Write, tmp_path: Path) -> None:
     platform = write(IMAGE)
     (tmp_path / "mine.box").write_bytes(BOX)
@@ -480,7 +505,7 @@ def test_interrupted_it_leaves_nothing(write: Write, web: Web) -> None:
         images.ensure(platform, say, offer)
     assert [path.name for path in paths.cache().iterdir() if path.is_dir()] == ["fetched"]
     assert downloads() == [BOX]  # whole
-    assert images.ensure(platform)  # it was agreed upon, and no lock is held
+    assert images.ensure(platform, offer=offer)  # no lock is held
 
 
 def test_two_at_once_fetch_and_build_once(site: Site, write: Write, web: Web) -> None:

@@ -173,12 +173,13 @@ def test_two_threads_build_once(
 ) -> None:
     calls: list[str] = []
 
-    def slow(platform: Platform, _box: Path | None, _say: Callable[[str], None]) -> None:
+    def slow(platform: Platform, _say: Callable[[str], None]) -> Images:
         calls.append(platform.name)
         time.sleep(0.3)
         folder = cache / f"made-up-{images.key(platform)}"
         folder.mkdir()
         (folder / "versions").touch()
+        return Images(platform.name, images.key(platform), folder)
 
     monkeypatch.setattr(images, "_build", slow)
     found: list[Images] = []
