@@ -46,8 +46,11 @@ def make(platform: Platform, file: Path, work: Path, say: Callable[[str], None])
     source.unlink()
     (work / "lab.env").write_text(environment(platform))
     env = _settings(work)
+    # `prepare` labels the files. A later virt-customize does by itself, or leaves it to the first
+    # boot, unless it is told not to.
+    relabels = "--no-selinux-relabel" in _run(["virt-customize", "--help"], READ)
     builds.run(
-        command_line(platform, work),
+        command_line(platform, work, relabels=relabels),
         work,
         f"preparing the box of {platform.name}",
         say,
@@ -61,15 +64,15 @@ def make(platform: Platform, file: Path, work: Path, say: Callable[[str], None])
     (work / "versions").write_text(found)
 
 
-def command_line(platform: Platform, work: Path) -> list[str]:
-    """What is done to work/box.img, in this order."""
+def command_line(platform: Platform, work: Path, *, relabels: bool) -> list[str]:
+    """What is done to work/box.img, in this order. `relabels`: this virt-customize would, unasked."""
     return [
         *("virt-customize", "--format", "qcow2", "-a", str(work / "box.img")),
         *("--memsize", str(MEMORY), "--smp", "2", "--network"),
         *("--upload", f"{work / 'lab.env'}:/etc/lab.env"),
         *("--run", str(paths.BOXES / platform.family / "prepare")),
         *("--delete", "/tmp/builder.log"),  # all that `prepare` said
-        "--selinux-relabel",
+        *(["--no-selinux-relabel"] if relabels else []),
     ]
 
 
