@@ -18,6 +18,7 @@ from typing import Any
 
 from lab import builds, command, kvm, paths
 from lab.errors import CannotRun, CommandFailed
+from lab.finding import Finding, program
 from lab.platform import Platform
 
 WITHIN = 3 * 3600.0  # seconds for fetching and preparing, where another one waits for it
@@ -26,6 +27,31 @@ CONVERT = 1200.0  # seconds
 READ = 300.0  # seconds for a file of the image
 ROOM = 10 * 1024**3  # bytes at its peak: the box unpacked, its copy, and what is installed there
 MEMORY = 2048  # MiB for what runs in the image; dnf needs more than libguestfs gives by itself
+
+# program -> the Debian package it is in, and what for; and qemu-img, which makes other boxes too.
+# It is large, and only who wants such a platform needs it: `lab doctor --fix` leaves it out.
+_PROGRAMS = {
+    "virt-customize": ("guestfs-tools", "a box that is fetched is made a node of with it"),
+    "virt-cat": ("guestfs-tools", "it reads what is in such a node"),
+}
+
+
+def programs() -> list[Finding]:
+    """What is needed for boxes that are fetched alone."""
+    return [program(name, package, why) for name, (package, why) in _PROGRAMS.items()]
+
+
+def require() -> None:
+    """Raise CannotRun where a box that is fetched cannot be made a node of."""
+    disks = program("qemu-img", "qemu-utils", "it copies the disk that is in such a box")
+    lacking = [finding for finding in [*programs(), disks] if not finding.ok]
+    if lacking:
+        packages = sorted({package for finding in lacking for package in finding.packages})
+        raise CannotRun(
+            "a box that is fetched cannot be made a node of: this machine lacks "
+            + ", ".join(finding.name for finding in lacking),
+            hint=f"install: {' '.join(packages)}",
+        )
 
 
 def make(platform: Platform, file: Path, work: Path, say: Callable[[str], None]) -> None:
@@ -65,7 +91,7 @@ def make(platform: Platform, file: Path, work: Path, say: Callable[[str], None])
 
 
 def command_line(platform: Platform, work: Path, *, relabels: bool) -> list[str]:
-    """What is done to work/box.img, in this order. `relabels`: this virt-customize would, unasked."""
+    """What is done to work/box.img, in this order. `relabels`: virt-customize would, unasked."""
     return [
         *("virt-customize", "--format", "qcow2", "-a", str(work / "box.img")),
         *("--memsize", str(MEMORY), "--smp", "2", "--network"),

@@ -74,8 +74,9 @@ class Images:
 
 
 def key(platform: Platform, box: str = "") -> str:
-    """Twelve hex digits of everything that the images are made by. `box`: its SHA-256, where that is
-    not the one that was agreed upon.
+    """Twelve hex digits of everything that the images are made by.
+
+    `box`: the SHA-256 of what they start from, where that is not the one that was agreed upon.
     """
     digest = hashlib.sha256()
     for path in platforms.recipe(platform):
@@ -124,6 +125,7 @@ def ensure(
             return ready
         if not platform.box:
             return _build(platform, say)
+        customize.require()  # before much is fetched for nothing
         file, agreed = fetched.file(platform, offer or Offer(), say)
         images = _built(platform, key(platform, agreed.sha256))
         images = images or _build(platform, say, file, agreed.sha256)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lab import boxes, doctor_vagrant, fetched, images, kvm, memory, platforms
+from lab import boxes, customize, doctor_vagrant, fetched, images, kvm, memory, platforms
 from lab.errors import BadInput, CannotRun
 from lab.fleet import named
 from lab.model import Guest, Machine, Scenario
@@ -58,7 +58,7 @@ def choice(wish: str, scenario: Scenario, platform: Platform) -> Choice:
 
 def _of_box(wish: str, platform: Platform) -> Choice:
     if not images.built(platform):
-        doctor_vagrant.require_preparing()
+        customize.require()
         fetched.check(platform)
     if wish == "vagrant":
         return Choice(wish)
