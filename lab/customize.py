@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import errno
 import json
+import lzma
 import os
 import shlex
 import shutil
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,9 +65,7 @@ def make(platform: Platform, file: Path, work: Path, say: Callable[[str], None])
     disk = work / "box.img"
     say(f"unpacking {file.name}")
     source = work / "arrived"
-    if tarfile.is_tarfile(file):
-        _unpack(file, source)
-    else:
+    if not _unpack(file, source):
         source.symlink_to(file)
     kind = _kind(source, file)
     _run(["qemu-img", "convert", "-f", kind, "-O", "qcow2", str(source), str(disk)], CONVERT)
@@ -118,9 +118,11 @@ def _settings(work: Path) -> dict[str, str]:
     return settings | ({"LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"} if kvm.missing() else {})
 
 
-def _unpack(box: Path, disk: Path) -> None:
-    """The one disk that is in a box of Vagrant's."""
+def _unpack(box: Path, disk: Path) -> bool:
+    """Take the one disk out of a box of Vagrant's; False for what is no such box."""
     try:
+        if not tarfile.is_tarfile(box):  # of half a file it may raise what reading one does
+            return False
         with tarfile.open(box) as tar:
             members = {os.path.normpath(one.name): one for one in tar.getmembers() if one.isfile()}
             metadata = tar.extractfile(members["metadata.json"])
@@ -137,7 +139,11 @@ def _unpack(box: Path, disk: Path) -> None:
             assert content is not None
             with content, disk.open("wb") as out:
                 shutil.copyfileobj(content, out, 1 << 20)
-    except (tarfile.TarError, EOFError, KeyError, ValueError, TypeError) as error:
+            return True
+    except (
+        *(tarfile.TarError, EOFError, zlib.error, lzma.LZMAError),
+        *(KeyError, ValueError, TypeError),
+    ) as error:
         raise CannotRun(f"{box} is no box of Vagrant's: {error}") from error
     except OSError as error:
         full = error.errno == errno.ENOSPC
