@@ -47,10 +47,15 @@ def agreed(platform: Platform) -> Offer:
 
 
 def check(platform: Platform) -> None:
-    """Raise CannotRun if nobody has said where the box is, or the packages for it."""
+    """Raise CannotRun if nobody has said where the box is, or the packages for it, or if it is not
+    there any more.
+    """
     _check_mirror(platform)
-    if not agreed(platform).source:
+    source = agreed(platform).source
+    if not source:
         _address(platform)
+    elif not is_address(source) and not Path(source).is_file():
+        raise _moved(platform, source)
 
 
 def file(platform: Platform, offer: Offer, say: Callable[[str], None]) -> tuple[Path, Offer]:
@@ -76,6 +81,8 @@ def file(platform: Platform, offer: Offer, say: Callable[[str], None]) -> tuple[
             listed = _download(platform, source, there, say)
             wanted = wanted or listed
     elif not there.is_file():
+        if not offer.source:
+            raise _moved(platform, source)
         raise BadInput(
             f"there is no file {source}", hint="--from takes a file, or an address of http or https"
         )
@@ -153,6 +160,13 @@ def _address(platform: Platform) -> str:
         f"where the {box.text} is, only you can say",
         hint=f"lab images build {platform.name} --from FILE_OR_ADDRESS, "
         "or set LAB_MIRROR to the folder that has it",
+    )
+
+
+def _moved(platform: Platform, source: str) -> CannotRun:
+    return CannotRun(
+        f"{platform.name} was made of the file {source}, and that is not there any more",
+        hint=f"lab images build {platform.name} --from FILE_OR_ADDRESS",
     )
 
 

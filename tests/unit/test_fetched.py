@@ -362,6 +362,21 @@ def test_a_file_that_is_not_there(write: Write, tmp_path: Path) -> None:
     assert caught.value.hint == "--from takes a file, or an address of http or https"
 
 
+def test_a_file_that_was_moved_since(write: Write, tmp_path: Path) -> None:
+    """Nobody typed --from this time."""
+    platform = write(IMAGE)
+    mine = tmp_path / "mine.box"
+    mine.write_bytes(BOX)
+    images.ensure(platform, offer=Offer(str(mine), digest(BOX)))
+    (tmp_path / "boxes/redhat/prepare").write_text("#!/bin/sh\n# more\n")
+    fetched.check(platform)
+    mine.unlink()
+    for call in (lambda: images.ensure(platform), lambda: fetched.check(platform)):
+        with pytest.raises(CannotRun, match=f"made-up was made of the file {mine}, and") as caught:
+            call()
+        assert caught.value.hint == "lab images build made-up --from FILE_OR_ADDRESS"
+
+
 def test_a_next_recipe_needs_no_word_of_the_users(
     site: Site, write: Write, web: Web, tmp_path: Path
 ) -> None:
