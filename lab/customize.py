@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lab import builds, command, kvm, paths
+from lab import builds, command, kvm, mirror, paths
 from lab.errors import CannotRun, CommandFailed
 from lab.finding import Finding, program
 from lab.platform import Platform
@@ -82,8 +82,8 @@ def make(platform: Platform, file: Path, work: Path, say: Callable[[str], None])
         say,
         within=PREPARE,
         env=env,
-        hint="LAB_MIRROR is where its packages are from; `libguestfs-test-tool` tells whether "
-        "virt-customize works here",
+        hint=f"{mirror.setting(platform.name)} (or {mirror.ALL}) is where its packages are from; "
+        "`libguestfs-test-tool` tells whether virt-customize works here",
     )
     (work / "lab.env").unlink()
     found = _run(["virt-cat", "--format=qcow2", "-a", str(disk), "/srv/versions"], READ, env)
@@ -107,7 +107,7 @@ def environment(platform: Platform) -> str:
     values = {
         "BASE": " ".join(platform.base),
         "REPOSITORY": "\n".join(" ".join(group) for group in platform.repository.groups),
-        "LAB_MIRROR": os.environ.get("LAB_MIRROR", ""),
+        "LAB_MIRROR": mirror.of(platform.name),
     }
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lab import catalogue, paths
+from lab import catalogue, mirror, paths
 from lab.download import download
 from lab.errors import BadInput, CannotRun
 from lab.platform import Box, Platform
@@ -142,10 +141,11 @@ def _download(platform: Platform, source: str, there: Path, say: Callable[[str],
 
 
 def _check_mirror(platform: Platform) -> None:
-    if _box(platform).mirror and not os.environ.get("LAB_MIRROR"):
+    if _box(platform).mirror and not mirror.of(platform.name):
         raise CannotRun(
             f"the packages of {platform.title} are in no mirror that its box knows",
-            hint="set LAB_MIRROR to its distribution's vault: the folder with the releases in it",
+            hint=f"set {mirror.setting(platform.name)} to its distribution's vault: the folder "
+            "with the releases in it",
         )
 
 
@@ -154,12 +154,12 @@ def _address(platform: Platform) -> str:
     box = _box(platform)
     if box.name:
         return ""
-    if mirror := os.environ.get("LAB_MIRROR"):
-        return f"{mirror.rstrip('/')}/{box.image}"
+    if address := mirror.of(platform.name):
+        return f"{address.rstrip('/')}/{box.image}"
     raise CannotRun(
         f"where the {box.text} is, only you can say",
         hint=f"lab images build {platform.name} --from FILE_OR_ADDRESS, "
-        "or set LAB_MIRROR to the folder that has it",
+        f"or set {mirror.setting(platform.name)} to the folder that has it",
     )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -19,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lab import builds, command, customize, fetched, lock, paths, platforms
+from lab import builds, command, customize, fetched, lock, mirror, paths, platforms
 from lab.errors import CannotRun
 from lab.fetched import Offer
 from lab.platform import Platform
@@ -191,7 +190,7 @@ def _of_packages(platform: Platform, work: Path, say: Callable[[str], None]) -> 
             "BASE": " ".join(platform.base),
             "GUEST": " ".join(platform.guest),
             "GROUPS_FILE": str(work / "groups"),
-            "SOURCES": "\n".join(sources(platform.suite)),
+            "SOURCES": "\n".join(sources(platform)),
             "APT_CONF": str(work / "apt.conf"),
         },
         hint="is the package mirror reachable? `apt-get update` tells",
@@ -235,14 +234,16 @@ def _compare_versions(platform: Platform, images: Images) -> None:
         )
 
 
-def sources(suite: str) -> list[str]:
-    """Lines of apt sources for `suite`, on the mirrors that this machine itself uses.
+def sources(platform: Platform) -> list[str]:
+    """Lines of apt sources for its suite, on the mirrors that this machine itself uses.
 
-    LAB_MIRROR overrides: the address of a Debian mirror. Raises CannotRun when neither
-    is there.
+    LAB_MIRROR overrides, see lab.mirror: the address of a Debian mirror. Raises CannotRun when
+    neither is there.
     """
-    if mirror := os.environ.get("LAB_MIRROR"):
-        return [f"deb {mirror} {suite} main", f"deb {mirror} {suite}-updates main"]
+    suite = platform.suite
+    assert suite is not None
+    if own := mirror.of(platform.name):
+        return [f"deb {own} {suite} main", f"deb {own} {suite}-updates main"]
     listing = command.run(["apt-get", "indextargets", "--format", _TARGET], within=60).stdout
     # Debian's own first: others too have a component main for Debian's releases.
     known = re.findall(r"^Packages (\S+) (\S+) main (.*)$", listing, re.MULTILINE)
@@ -256,7 +257,7 @@ def sources(suite: str) -> list[str]:
     if not any(line.split()[2] == suite for line in lines):
         raise CannotRun(
             f"no Debian mirror for {suite} is known here",
-            hint="set LAB_MIRROR to one, or give this machine an apt source",
+            hint=f"set {mirror.setting(platform.name)} to one, or give this machine an apt source",
         )
     return lines
 

@@ -150,7 +150,7 @@ def test_centos_7_is_installed_from_the_vault(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mirror", "release", "says"),
     [
-        ("", RELEASE, "set LAB_MIRROR to its vault"),
+        ("", RELEASE, "set LAB_MIRROR_CENTOS_7 to its vault"),
         ("http://mirror.test", "CentOS Linux release 7.9.2009 (Core)\n", "this is no CentOS 7.4"),
     ],
 )
