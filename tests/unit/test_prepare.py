@@ -39,7 +39,7 @@ def test_without_packages_it_does_nothing(env: dict[str, str], says: str) -> Non
 @pytest.mark.parametrize("name", ["centos-7", "almalinux-9", "centos-stream-9", "centos-stream-10"])
 def test_what_probes_and_logins_need_is_installed(name: str) -> None:
     base = platforms.load(name).base
-    assert {"python3", "firewalld", "openssh-server", "openssh-clients"} <= set(base)
+    assert {"python3", "firewalld", "openssh-server", "openssh-clients", "tar"} <= set(base)
     stack = {"pacemaker", "pacemaker-remote", "corosync", "pcs", "resource-agents", "libvirt"}
     assert not stack & set(base), "sections install these, and show that they were not there"
 
