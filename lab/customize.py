@@ -10,6 +10,7 @@ import errno
 import json
 import lzma
 import os
+import re
 import shlex
 import shutil
 import tarfile
@@ -130,6 +131,7 @@ def _unpack(box: Path, disk: Path) -> bool:
             said = json.loads(metadata.read(1 << 20))
             provider = said["provider"]
             disks = [os.path.normpath(one["path"]) for one in said.get("disks", [])] or ["box.img"]
+            _check_firmware(box, tar, members.get("Vagrantfile"))
             if provider != "libvirt" or len(disks) != 1:
                 raise CannotRun(
                     f"{box} is a box for {provider} with {len(disks)} disks, not one for libvirt "
@@ -151,6 +153,18 @@ def _unpack(box: Path, disk: Path) -> bool:
             f"{box} could not be unpacked: {error.strerror or error}",
             hint="free some room, or set LAB_CACHE to a folder on another disk" if full else "",
         ) from error
+
+
+def _check_firmware(box: Path, tar: tarfile.TarFile, vagrantfile: tarfile.TarInfo | None) -> None:
+    """Refuse a box that says itself that it boots by UEFI: here machines and guests have a BIOS."""
+    content = tar.extractfile(vagrantfile) if vagrantfile else None
+    text = content.read(1 << 20).decode(errors="replace") if content else ""
+    if found := re.search(r"^[^#\n]*\.(loader|nvram)\s*=", text, re.MULTILINE):
+        raise CannotRun(
+            f"{box} is a box that boots by UEFI (its Vagrantfile sets {found[1]}), and here machines "
+            "boot by BIOS",
+            hint="take its publisher's box for BIOS",
+        )
 
 
 def _kind(disk: Path, file: Path) -> str:

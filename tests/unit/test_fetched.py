@@ -121,14 +121,18 @@ def write(site: Site, tmp_path: Path) -> Write:
     return write
 
 
-def box(metadata: dict[str, Any] | None = None, disk: str = "./box.img") -> bytes:
+def box(
+    metadata: dict[str, Any] | None = None,
+    disk: str = "./box.img",
+    vagrantfile: str = "key = 'insecure'",
+) -> bytes:
     """A box of Vagrant's, one file."""
     said = {"provider": "libvirt", "format": "qcow2", "virtual_size": GIGABYTES}
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         for name, content in (
             ("./metadata.json", json.dumps(said | (metadata or {})).encode()),
-            ("./Vagrantfile", b"key = 'insecure'"),
+            ("./Vagrantfile", vagrantfile.encode()),
             (disk, DISK),
         ):
             entry = tarfile.TarInfo(name)
@@ -480,6 +484,13 @@ def test_a_preparation_that_fails_says_why(site: Site, write: Write, tmp_path: P
         (box(disk="other.img"), {}, "is no box of Vagrant's: 'box.img'"),
         (BOX[: len(BOX) // 2], {}, "is no box of Vagrant's: "),
         (BOX[:20], {}, "is no box of Vagrant's: Compressed file ended before"),
+        *(
+            (box(vagrantfile=text), {}, f"boots by UEFI (its Vagrantfile sets {word}), and here")
+            for word, text in (
+                ("loader", "x do |libvirt|\n  libvirt.loader = '/usr/share/OVMF/code.fd'\nend\n"),
+                ("nvram", "x { |libvirt| libvirt.nvram='/a' }"),
+            )
+        ),
         (BOX, {"format": "vmdk"}, "is a disk of the kind vmdk, not qcow2 or raw"),
         (BOX, {"backing-filename": "/etc/shadow"}, "is no disk by itself: it needs another file"),
         (
@@ -498,6 +509,13 @@ def test_what_no_node_can_be_made_of(
     site.say("info", json.dumps({"format": "qcow2", **info}))
     assert says in refused(platform, Offer(str(tmp_path / "mine.box"), digest(content))).message
     assert site.ran("virt-customize") == []
+
+
+def test_a_box_that_only_mentions_uefi(write: Write, tmp_path: Path) -> None:
+    platform = write(IMAGE)
+    content = box(vagrantfile="# libvirt.loader = '/a'\nlibvirt.bootloader_arguments = ''\n")
+    (tmp_path / "mine.box").write_bytes(content)
+    assert images.ensure(platform, offer=Offer(str(tmp_path / "mine.box"), digest(content)))
 
 
 def test_a_disk_of_a_box_may_have_another_name(write: Write, tmp_path: Path) -> None:
