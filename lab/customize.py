@@ -161,8 +161,8 @@ def _check_firmware(box: Path, tar: tarfile.TarFile, vagrantfile: tarfile.TarInf
     text = content.read(1 << 20).decode(errors="replace") if content else ""
     if found := re.search(r"^[^#\n]*\.(loader|nvram)\s*=", text, re.MULTILINE):
         raise CannotRun(
-            f"{box} is a box that boots by UEFI (its Vagrantfile sets {found[1]}), and here machines "
-            "boot by BIOS",
+            f"{box} is a box that boots by UEFI (its Vagrantfile sets {found[1]}), and here "
+            "machines boot by BIOS",
             hint="take its publisher's box for BIOS",
         )
 

@@ -25,8 +25,8 @@ def available() -> int:
     return _field("MemAvailable")
 
 
-# MiB that a guest has at least, by its platform's family. A scenario's are for Debian's images; what
-# a box of Red Hat's family starts, with SELinux and dnf, takes more.
+# MiB that a guest has at least, by its platform's family. A scenario's are for Debian's images;
+# what a box of Red Hat's family starts, with SELinux and dnf, takes more.
 _LEAST = {"debian": 0, "redhat": 1024}
 
 
