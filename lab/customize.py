@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import errno
 import json
+import lzma
 import os
+import re
 import shlex
 import shutil
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lab import builds, command, kvm, paths
+from lab import builds, command, kvm, mirror, paths
 from lab.errors import CannotRun, CommandFailed
+from lab.finding import Finding, program
 from lab.platform import Platform
 
 WITHIN = 3 * 3600.0  # seconds for fetching and preparing, where another one waits for it
@@ -26,6 +30,31 @@ CONVERT = 1200.0  # seconds
 READ = 300.0  # seconds for a file of the image
 ROOM = 10 * 1024**3  # bytes at its peak: the box unpacked, its copy, and what is installed there
 MEMORY = 2048  # MiB for what runs in the image; dnf needs more than libguestfs gives by itself
+
+# program -> the Debian package it is in, and what for; and qemu-img, which makes other boxes too.
+# It is large, and only who wants such a platform needs it: `lab doctor --fix` leaves it out.
+_PROGRAMS = {
+    "virt-customize": ("guestfs-tools", "a box that is fetched is made a node of with it"),
+    "virt-cat": ("guestfs-tools", "it reads what is in such a node"),
+}
+
+
+def programs() -> list[Finding]:
+    """What is needed for boxes that are fetched alone."""
+    return [program(name, package, why) for name, (package, why) in _PROGRAMS.items()]
+
+
+def require() -> None:
+    """Raise CannotRun where a box that is fetched cannot be made a node of."""
+    disks = program("qemu-img", "qemu-utils", "it copies the disk that is in such a box")
+    lacking = [finding for finding in [*programs(), disks] if not finding.ok]
+    if lacking:
+        packages = sorted({package for finding in lacking for package in finding.packages})
+        raise CannotRun(
+            "a box that is fetched cannot be made a node of: this machine lacks "
+            + ", ".join(finding.name for finding in lacking),
+            hint=f"install: {' '.join(packages)}",
+        )
 
 
 def make(platform: Platform, file: Path, work: Path, say: Callable[[str], None]) -> None:
@@ -37,39 +66,40 @@ def make(platform: Platform, file: Path, work: Path, say: Callable[[str], None])
     disk = work / "box.img"
     say(f"unpacking {file.name}")
     source = work / "arrived"
-    if tarfile.is_tarfile(file):
-        _unpack(file, source)
-    else:
+    if not _unpack(file, source):
         source.symlink_to(file)
     kind = _kind(source, file)
     _run(["qemu-img", "convert", "-f", kind, "-O", "qcow2", str(source), str(disk)], CONVERT)
     source.unlink()
     (work / "lab.env").write_text(environment(platform))
     env = _settings(work)
+    # `prepare` labels the files. A later virt-customize does by itself, or leaves it to the first
+    # boot, unless it is told not to.
+    relabels = "--no-selinux-relabel" in _run(["virt-customize", "--help"], READ)
     builds.run(
-        command_line(platform, work),
+        command_line(platform, work, relabels=relabels),
         work,
         f"preparing the box of {platform.name}",
         say,
         within=PREPARE,
         env=env,
-        hint="LAB_MIRROR is where its packages are from; `libguestfs-test-tool` tells whether "
-        "virt-customize works here",
+        hint=f"{mirror.setting(platform.name)} (or {mirror.ALL}) is where its packages are from; "
+        "`libguestfs-test-tool` tells whether virt-customize works here",
     )
     (work / "lab.env").unlink()
     found = _run(["virt-cat", "--format=qcow2", "-a", str(disk), "/srv/versions"], READ, env)
     (work / "versions").write_text(found)
 
 
-def command_line(platform: Platform, work: Path) -> list[str]:
-    """What is done to work/box.img, in this order."""
+def command_line(platform: Platform, work: Path, *, relabels: bool) -> list[str]:
+    """What is done to work/box.img, in this order. `relabels`: virt-customize would, unasked."""
     return [
         *("virt-customize", "--format", "qcow2", "-a", str(work / "box.img")),
         *("--memsize", str(MEMORY), "--smp", "2", "--network"),
         *("--upload", f"{work / 'lab.env'}:/etc/lab.env"),
         *("--run", str(paths.BOXES / platform.family / "prepare")),
         *("--delete", "/tmp/builder.log"),  # all that `prepare` said
-        "--selinux-relabel",
+        *(["--no-selinux-relabel"] if relabels else []),
     ]
 
 
@@ -78,7 +108,7 @@ def environment(platform: Platform) -> str:
     values = {
         "BASE": " ".join(platform.base),
         "REPOSITORY": "\n".join(" ".join(group) for group in platform.repository.groups),
-        "LAB_MIRROR": os.environ.get("LAB_MIRROR", ""),
+        "LAB_MIRROR": mirror.of(platform.name),
     }
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 
@@ -89,9 +119,11 @@ def _settings(work: Path) -> dict[str, str]:
     return settings | ({"LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"} if kvm.missing() else {})
 
 
-def _unpack(box: Path, disk: Path) -> None:
-    """The one disk that is in a box of Vagrant's."""
+def _unpack(box: Path, disk: Path) -> bool:
+    """Take the one disk out of a box of Vagrant's; False for what is no such box."""
     try:
+        if not tarfile.is_tarfile(box):  # of half a file it may raise what reading one does
+            return False
         with tarfile.open(box) as tar:
             members = {os.path.normpath(one.name): one for one in tar.getmembers() if one.isfile()}
             metadata = tar.extractfile(members["metadata.json"])
@@ -99,6 +131,7 @@ def _unpack(box: Path, disk: Path) -> None:
             said = json.loads(metadata.read(1 << 20))
             provider = said["provider"]
             disks = [os.path.normpath(one["path"]) for one in said.get("disks", [])] or ["box.img"]
+            _check_firmware(box, tar, members.get("Vagrantfile"))
             if provider != "libvirt" or len(disks) != 1:
                 raise CannotRun(
                     f"{box} is a box for {provider} with {len(disks)} disks, not one for libvirt "
@@ -108,7 +141,11 @@ def _unpack(box: Path, disk: Path) -> None:
             assert content is not None
             with content, disk.open("wb") as out:
                 shutil.copyfileobj(content, out, 1 << 20)
-    except (tarfile.TarError, EOFError, KeyError, ValueError, TypeError) as error:
+            return True
+    except (
+        *(tarfile.TarError, EOFError, zlib.error, lzma.LZMAError),
+        *(KeyError, ValueError, TypeError),
+    ) as error:
         raise CannotRun(f"{box} is no box of Vagrant's: {error}") from error
     except OSError as error:
         full = error.errno == errno.ENOSPC
@@ -116,6 +153,18 @@ def _unpack(box: Path, disk: Path) -> None:
             f"{box} could not be unpacked: {error.strerror or error}",
             hint="free some room, or set LAB_CACHE to a folder on another disk" if full else "",
         ) from error
+
+
+def _check_firmware(box: Path, tar: tarfile.TarFile, vagrantfile: tarfile.TarInfo | None) -> None:
+    """Refuse a box that says itself that it boots by UEFI: here machines and guests have a BIOS."""
+    content = tar.extractfile(vagrantfile) if vagrantfile else None
+    text = content.read(1 << 20).decode(errors="replace") if content else ""
+    if found := re.search(r"^[^#\n]*\.(loader|nvram)\s*=", text, re.MULTILINE):
+        raise CannotRun(
+            f"{box} is a box that boots by UEFI (its Vagrantfile sets {found[1]}), and here "
+            "machines boot by BIOS",
+            hint="take its publisher's box for BIOS",
+        )
 
 
 def _kind(disk: Path, file: Path) -> str:

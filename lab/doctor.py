@@ -94,7 +94,7 @@ def examine(provider: str = AUTO) -> list[Finding]:
         _overlay(),
         _netem(),
         _kvm(),
-        *(_mirror(p, p.suite, needed=not built) for p in known if p.suite is not None),
+        *(_mirror(p, needed=not built) for p in known),
         *(_images(p, built=p.name in built) for p in known),
         *_of_vagrant(provider, known),
     ]
@@ -247,9 +247,9 @@ def _kvm() -> Finding:
     return _finding("KVM", not reason, slow if reason else "guests run with KVM", needed=False)
 
 
-def _mirror(platform: Platform, suite: str, needed: bool) -> Finding:
+def _mirror(platform: Platform, needed: bool) -> Finding:
     try:
-        seen, ok = f"{len(images.sources(suite))} package sources", True
+        seen, ok = f"{len(images.sources(platform))} package sources", True
     except LabError as error:
         seen, ok = error.message, False
     return _finding("package mirror", ok, seen, needed=needed, of=f"for {platform.name}")

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lab import fetched, images, kvm, memory, platforms
+from lab import customize, fetched, images, kvm, memory, platforms
 from lab.errors import CannotRun, LabError
 from lab.finding import Finding, program
 from lab.model import Machine
@@ -22,11 +22,6 @@ PROGRAMS = {
     "qemu-system-x86_64": ("qemu-system-x86", "a machine is a process of it"),
     "qemu-img": ("qemu-utils", "it makes boxes and the disks of machines"),
     "dnsmasq": ("dnsmasq-base", "libvirt has machines get the address of their way in from it"),
-}
-# The same for boxes that are fetched. It is large, and only who wants such a platform needs it.
-PREPARING = {
-    "virt-customize": ("guestfs-tools", "a box that is fetched is made a node of with it"),
-    "virt-cat": ("guestfs-tools", "it reads what is in such a node"),
 }
 MACHINES = 3  # in chapter 5, which has the most that can be virtual machines
 
@@ -45,19 +40,7 @@ def useful(known: Sequence[Platform]) -> list[Finding]:
     """What the provider's labs are better with. `known`: the platforms that there are."""
     boxed = [platform for platform in map(platforms.load, platforms.names()) if platform.box]
     found = [_nested(), _memory(), *map(_box, known)]
-    return [*found, *map(_optional, _preparing()), *map(_fetched, boxed)]
-
-
-def require_preparing() -> None:
-    """Raise CannotRun where a box that is fetched cannot be made a node of."""
-    lacking = [finding for finding in [*_preparing(), qemu_img()] if not finding.ok]
-    if lacking:
-        packages = sorted({package for finding in lacking for package in finding.packages})
-        raise CannotRun(
-            "a box that is fetched cannot be made a node of: this machine lacks "
-            + ", ".join(finding.name for finding in lacking),
-            hint=f"install: {' '.join(packages)}",
-        )
+    return [*found, *map(_optional, customize.programs()), *map(_fetched, boxed)]
 
 
 def without() -> str:
@@ -69,10 +52,6 @@ def without() -> str:
 def qemu_img() -> Finding:
     """The one thing that boxes are made with, also for other machines' Vagrant."""
     return program("qemu-img", *PROGRAMS["qemu-img"], provider=PROVIDER)
-
-
-def _preparing() -> list[Finding]:
-    return [program(name, package, why) for name, (package, why) in PREPARING.items()]
 
 
 def _optional(finding: Finding) -> Finding:

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lab import catalogue, paths
+from lab import catalogue, mirror, paths
 from lab.download import download
 from lab.errors import BadInput, CannotRun
 from lab.platform import Box, Platform
@@ -47,14 +46,19 @@ def agreed(platform: Platform) -> Offer:
 
 
 def check(platform: Platform) -> None:
-    """Raise CannotRun if nobody has said where the box is, or the packages for it."""
+    """Raise CannotRun if nobody has said where the box is, or the packages for it, or if it is not
+    there any more.
+    """
     _check_mirror(platform)
-    if not agreed(platform).source:
+    source = agreed(platform).source
+    if not source:
         _address(platform)
+    elif not is_address(source) and not Path(source).is_file():
+        raise _moved(platform, source)
 
 
-def file(platform: Platform, offer: Offer, say: Callable[[str], None]) -> Path:
-    """The box's file, fetched unless it is there; of the SHA-256 that it is to have.
+def file(platform: Platform, offer: Offer, say: Callable[[str], None]) -> tuple[Path, Offer]:
+    """The box's file, fetched unless it is there; and what is to be agreed upon, see `agree`.
 
     For who holds the platform's lock. Raises BadInput for an offer that cannot be, CannotRun
     where the file cannot be had, or its SHA-256 is another, or nobody has said which it is to be.
@@ -76,6 +80,8 @@ def file(platform: Platform, offer: Offer, say: Callable[[str], None]) -> Path:
             listed = _download(platform, source, there, say)
             wanted = wanted or listed
     elif not there.is_file():
+        if not offer.source:
+            raise _moved(platform, source)
         raise BadInput(
             f"there is no file {source}", hint="--from takes a file, or an address of http or https"
         )
@@ -97,8 +103,16 @@ def file(platform: Platform, offer: Offer, say: Callable[[str], None]) -> Path:
             + ("; the download was removed" if ours else ""),
             hint="a file that is replaced now and then has another one each time: --sha256 says it",
         )
-    _agree(platform, Offer(source, real))
-    return there
+    return there, Offer(source, real)
+
+
+def agree(platform: Platform, offer: Offer) -> None:
+    """Put on record what the platform's machines are made of: its images' key is of it."""
+    folder().mkdir(parents=True, exist_ok=True)
+    record = _record(platform)
+    draft = record.with_suffix(".new")
+    draft.write_text(json.dumps(asdict(offer)) + "\n")
+    draft.replace(record)
 
 
 def downloads() -> dict[Path, str]:
@@ -127,10 +141,11 @@ def _download(platform: Platform, source: str, there: Path, say: Callable[[str],
 
 
 def _check_mirror(platform: Platform) -> None:
-    if _box(platform).mirror and not os.environ.get("LAB_MIRROR"):
+    if _box(platform).mirror and not mirror.of(platform.name):
         raise CannotRun(
             f"the packages of {platform.title} are in no mirror that its box knows",
-            hint="set LAB_MIRROR to its distribution's vault: the folder with the releases in it",
+            hint=f"set {mirror.setting(platform.name)} to its distribution's vault: the folder "
+            "with the releases in it",
         )
 
 
@@ -139,21 +154,20 @@ def _address(platform: Platform) -> str:
     box = _box(platform)
     if box.name:
         return ""
-    if mirror := os.environ.get("LAB_MIRROR"):
-        return f"{mirror.rstrip('/')}/{box.image}"
+    if address := mirror.of(platform.name):
+        return f"{address.rstrip('/')}/{box.image}"
     raise CannotRun(
         f"where the {box.text} is, only you can say",
         hint=f"lab images build {platform.name} --from FILE_OR_ADDRESS, "
-        "or set LAB_MIRROR to the folder that has it",
+        f"or set {mirror.setting(platform.name)} to the folder that has it",
     )
 
 
-def _agree(platform: Platform, offer: Offer) -> None:
-    folder().mkdir(parents=True, exist_ok=True)
-    record = _record(platform)
-    draft = record.with_suffix(".new")
-    draft.write_text(json.dumps(asdict(offer)) + "\n")
-    draft.replace(record)
+def _moved(platform: Platform, source: str) -> CannotRun:
+    return CannotRun(
+        f"{platform.name} was made of the file {source}, and that is not there any more",
+        hint=f"lab images build {platform.name} --from FILE_OR_ADDRESS",
+    )
 
 
 def _record(platform: Platform) -> Path:

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lab import builds, command, customize, fetched, lock, paths, platforms
+from lab import builds, command, customize, fetched, lock, mirror, paths, platforms
 from lab.errors import CannotRun
 from lab.fetched import Offer
 from lab.platform import Platform
@@ -73,21 +72,23 @@ class Images:
         return ""
 
 
-def key(platform: Platform) -> str:
-    """Twelve hex digits of everything that the images are made by."""
+def key(platform: Platform, box: str = "") -> str:
+    """Twelve hex digits of everything that the images are made by.
+
+    `box`: the SHA-256 of what they start from, where that is not the one that was agreed upon.
+    """
     digest = hashlib.sha256()
     for path in platforms.recipe(platform):
         digest.update(f"{path.relative_to(paths.BOXES)} {path.stat().st_mode:o}\n".encode())
         digest.update(path.read_bytes())
     if platform.box:
-        digest.update(fetched.agreed(platform).sha256.encode())
+        digest.update((box or fetched.agreed(platform).sha256).encode())
     return digest.hexdigest()[:12]
 
 
 def built(platform: Platform) -> Images | None:
     """The images of this very recipe, if the cache holds them."""
-    images = Images(platform.name, key(platform), _folder(platform))
-    return images if (images.folder / "versions").exists() else None
+    return _built(platform, key(platform))
 
 
 @contextmanager
@@ -121,20 +122,25 @@ def ensure(
     ):
         if not offer and (ready := built(platform)):
             return ready
-        box = fetched.file(platform, offer or Offer(), say) if platform.box else None
-        if ready := built(platform):
-            return ready
-        _build(platform, box, say)
-    images = built(platform)
-    assert images is not None
-    return images
+        if not platform.box:
+            return _build(platform, say)
+        customize.require()  # before much is fetched for nothing
+        file, agreed = fetched.file(platform, offer or Offer(), say)
+        images = _built(platform, key(platform, agreed.sha256))
+        images = images or _build(platform, say, file, agreed.sha256)
+        # Not before: a box that no node can be made of leaves the platform what it has.
+        fetched.agree(platform, agreed)
+        return images
 
 
-def _folder(platform: Platform) -> Path:
-    return paths.cache() / f"{platform.name}-{key(platform)}"
+def _built(platform: Platform, recipe: str) -> Images | None:
+    images = Images(platform.name, recipe, paths.cache() / f"{platform.name}-{recipe}")
+    return images if (images.folder / "versions").exists() else None
 
 
-def _build(platform: Platform, box: Path | None, say: Callable[[str], None]) -> None:
+def _build(
+    platform: Platform, say: Callable[[str], None], box: Path | None = None, sha256: str = ""
+) -> Images:
     """Make them: of packages, or of a `box`'s file."""
     paths.cache().mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(paths.cache()).free
@@ -145,7 +151,7 @@ def _build(platform: Platform, box: Path | None, say: Callable[[str], None]) -> 
             f"{free >> 20} MiB are free",
             hint="free some room, or set LAB_CACHE to a folder on another disk",
         )
-    recipe = key(platform)
+    recipe = key(platform, sha256)
     with _work_folder(platform) as work:
         if box:
             say(f"making nodes of the {platform.title} that was fetched: once, some ten minutes")
@@ -155,7 +161,7 @@ def _build(platform: Platform, box: Path | None, say: Callable[[str], None]) -> 
             _of_packages(platform, work, say)
         images = Images(platform.name, recipe, work)
         _compare_versions(platform, images)
-        if key(platform) != recipe:
+        if key(platform, sha256) != recipe:
             raise CannotRun(
                 f"boxes/ changed while the images of {platform.name} were built from it",
                 hint="build them again",
@@ -163,9 +169,10 @@ def _build(platform: Platform, box: Path | None, say: Callable[[str], None]) -> 
         (work / "manifest.json").write_text(
             json.dumps({"platform": platform.name, "key": images.key}) + "\n"
         )
-        final = paths.cache() / f"{platform.name}-{recipe}"
-        shutil.rmtree(final, ignore_errors=True)  # it is not whole, or we would not be here
-        work.rename(final)
+        final = replace(images, folder=paths.cache() / f"{platform.name}-{recipe}")
+        shutil.rmtree(final.folder, ignore_errors=True)  # it is not whole, or we would not be here
+        work.rename(final.folder)
+    return final
 
 
 def _of_packages(platform: Platform, work: Path, say: Callable[[str], None]) -> None:
@@ -183,7 +190,7 @@ def _of_packages(platform: Platform, work: Path, say: Callable[[str], None]) -> 
             "BASE": " ".join(platform.base),
             "GUEST": " ".join(platform.guest),
             "GROUPS_FILE": str(work / "groups"),
-            "SOURCES": "\n".join(sources(platform.suite)),
+            "SOURCES": "\n".join(sources(platform)),
             "APT_CONF": str(work / "apt.conf"),
         },
         hint="is the package mirror reachable? `apt-get update` tells",
@@ -227,14 +234,16 @@ def _compare_versions(platform: Platform, images: Images) -> None:
         )
 
 
-def sources(suite: str) -> list[str]:
-    """Lines of apt sources for `suite`, on the mirrors that this machine itself uses.
+def sources(platform: Platform) -> list[str]:
+    """Lines of apt sources for its suite, on the mirrors that this machine itself uses.
 
-    LAB_MIRROR overrides: the address of a Debian mirror. Raises CannotRun when neither
-    is there.
+    LAB_MIRROR overrides, see lab.mirror: the address of a Debian mirror. Raises CannotRun when
+    neither is there.
     """
-    if mirror := os.environ.get("LAB_MIRROR"):
-        return [f"deb {mirror} {suite} main", f"deb {mirror} {suite}-updates main"]
+    suite = platform.suite
+    assert suite is not None
+    if own := mirror.of(platform.name):
+        return [f"deb {own} {suite} main", f"deb {own} {suite}-updates main"]
     listing = command.run(["apt-get", "indextargets", "--format", _TARGET], within=60).stdout
     # Debian's own first: others too have a component main for Debian's releases.
     known = re.findall(r"^Packages (\S+) (\S+) main (.*)$", listing, re.MULTILINE)
@@ -248,7 +257,7 @@ def sources(suite: str) -> list[str]:
     if not any(line.split()[2] == suite for line in lines):
         raise CannotRun(
             f"no Debian mirror for {suite} is known here",
-            hint="set LAB_MIRROR to one, or give this machine an apt source",
+            hint=f"set {mirror.setting(platform.name)} to one, or give this machine an apt source",
         )
     return lines
 

@@ -1,7 +1,8 @@
 """The disk `images`: what a host makes its guests from, where it is a virtual machine itself.
 
 A host that is a container has the folder of images mounted at /srv/images. One that is a virtual
-machine, and runs its guests inside, has there what a guest is made from, on a read-only disk.
+machine, and runs its guests inside, has there what a guest is made from, on a disk: a layer of its
+own, mounted read-only.
 """
 
 from __future__ import annotations

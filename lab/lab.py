@@ -25,7 +25,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import access, bmc, hypervisor, images, lock, paths, platforms, providers, status
+from lab import access, bmc, hypervisor, images, lock, memory, paths, platforms, providers, status
 from lab.errors import BadInput, CannotRun, LabError, Unreachable
 from lab.fields import GuestKind
 from lab.fleet import named
@@ -209,7 +209,9 @@ class Lab:
     def create_guest(self, name: str) -> str:
         """Make a guest as the scenario describes it; what it runs on, in words."""
         guest: Guest = self.scenario.guests[name]
-        seed = self.access.seed(self.scenario, name, family=self.platform.family)
+        family = self.platform.family
+        guest = guest.model_copy(update={"memory": memory.of_guest(guest.memory, family)})
+        seed = self.access.seed(self.scenario, name, family=family)
         return self.guests_of(name).create(name, guest, seed)
 
     def address(self, node: str) -> str:

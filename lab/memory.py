@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from lab.fields import Family
+
 MEMINFO = Path("/proc/meminfo")
 # MiB of a QEMU process beside its machine's memory: its code, heap and threads, page tables, the
 # host's side of disks, cards and console. An allowance, and no measure.
@@ -18,6 +20,11 @@ CODE = 128
 _CODE_PART, _CODE_MOST = 8, 1024
 
 
+# MiB that a guest has at least, by its platform's family. A scenario's are for Debian's images;
+# what a box of Red Hat's family starts, with SELinux and dnf, takes more.
+_LEAST = {"debian": 0, "redhat": 1024}
+
+
 def available() -> int:
     """MiB that new programs can have."""
     return _field("MemAvailable")
@@ -26,6 +33,11 @@ def available() -> int:
 def total() -> int:
     """MiB that this machine has."""
     return _field("MemTotal")
+
+
+def of_guest(own: int, family: Family) -> int:
+    """MiB that a guest gets, of which its scenario says `own`."""
+    return max(own, _LEAST[family])
 
 
 def virtual(own: int, *, emulated: bool, limited: bool = False) -> int:

@@ -21,7 +21,7 @@ class Box(Frozen):
 
     `checksum`: SHA-256 of the file. Without one nobody has recorded it yet, and whoever fetches the
     file has to: what is not known for sure is not written down. `mirror`: its packages are nowhere
-    but where LAB_MIRROR says.
+    but where LAB_MIRROR says, see lab.mirror.
     """
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] = ""  # OWNER/NAME, of a Vagrant box

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from lab import boxes, doctor_vagrant, fetched, images, platforms
+from lab import boxes, fetched, images, platforms
 from lab import doctor as doctors
 from lab.commands import Screen, aside, columns, print_json
 from lab.errors import BadInput
@@ -34,8 +34,6 @@ def build_(options: argparse.Namespace) -> int:
         doctors.require_box()
     else:
         doctors.require()
-    if any(platform.box for platform in wanted):
-        doctor_vagrant.require_preparing()
     for platform in wanted:
         began = time.monotonic()
         before = images.built(platform)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from lab import customize, images, kvm, paths, platforms, providers
 from lab import doctor as doctors
-from lab import doctor_vagrant, images, kvm, paths, platforms, providers
 from lab.commands import print_json
 from lab.errors import BadInput, CannotRun
 from lab.matrix import cells as plan
@@ -60,7 +60,7 @@ def _require(options: argparse.Namespace, cells: Sequence[Cell]) -> str:
         )
     wanted = [platforms.load(name) for name in {cell.platform for cell in cells}]
     if any(platform.box and not images.built(platform) for platform in wanted):
-        doctor_vagrant.require_preparing()
+        customize.require()
     return slow
 
 

@@ -11,7 +11,7 @@ from lab import kvm, memory, platforms, providers
 from lab import plan as plans
 from lab import scenario as scenarios
 from lab.errors import BadInput
-from lab.fields import GuestPlace
+from lab.fields import Family, GuestPlace
 from lab.model import Scenario
 from lab.platform import Platform
 from lab.providers.choice import only_containers
@@ -105,12 +105,12 @@ def select(
         if why:
             left_out.append(LeftOut(path.stem, provider, why))
             continue
-        needed = (
-            virtual_needs(scenario, place, emulated=emulated)
-            if virtual
-            else needs(scenario, emulated=emulated)
-        )
         for platform in wanted:
+            needed = (
+                virtual_needs(scenario, place, emulated=emulated, family=platform.family)
+                if virtual
+                else needs(scenario, emulated=emulated)
+            )
             steps = plans.plan(scenario, platform)
             deadlines = sum(part.within for step in steps for part in step.parts)
             found.append(
@@ -172,11 +172,14 @@ def needs(scenario: Scenario, *, emulated: bool) -> Needs:
     return Needs(machines, needed, _cores(len(virtual), emulated))
 
 
-def virtual_needs(scenario: Scenario, guests: GuestPlace, *, emulated: bool) -> Needs:
+def virtual_needs(
+    scenario: Scenario, guests: GuestPlace, *, emulated: bool, family: Family = "debian"
+) -> Needs:
     """The same on virtual machines. `guests`: where theirs run; inside their host they have a part
     of its memory, and they keep processors busy wherever they are.
     """
-    beside = [one.memory for one in scenario.guests.values() if guests == "beside"]
+    own = [memory.of_guest(one.memory, family) for one in scenario.guests.values()]
+    beside = own if guests == "beside" else []
     machines = [one.memory for one in scenario.nodes.values()]
     needed = HARNESS + memory.together(machines, beside, emulated=emulated)
     return Needs(0, needed, _cores(len(scenario.nodes) + len(scenario.guests), emulated))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lab import boxes, doctor_vagrant, fetched, images, kvm, memory, platforms
+from lab import boxes, customize, doctor_vagrant, fetched, images, kvm, memory, platforms
 from lab.errors import BadInput, CannotRun
 from lab.fleet import named
 from lab.model import Guest, Machine, Scenario
@@ -33,7 +33,7 @@ def choice(wish: str, scenario: Scenario, platform: Platform) -> Choice:
     left; CannotRun where a box cannot be fetched, or no machine be made of it.
     """
     check(wish or AUTO)
-    reason = only_containers(scenario.nodes, scenario.guests) or cramped(scenario)
+    reason = only_containers(scenario.nodes, scenario.guests) or cramped(scenario, platform)
     if platform.box:
         starts = f"{platform.name} starts from the {platform.box.text}"
         needs = f"{starts}: it needs the provider vagrant"
@@ -47,6 +47,7 @@ def choice(wish: str, scenario: Scenario, platform: Platform) -> Choice:
     if wish in ("", AUTO):
         return chosen(
             scenario,
+            lambda: cramped(scenario, platform),
             kvm.missing,
             doctor_vagrant.without,
             lambda: boxless(platform),
@@ -59,7 +60,7 @@ def choice(wish: str, scenario: Scenario, platform: Platform) -> Choice:
 
 def _of_box(wish: str, platform: Platform) -> Choice:
     if not images.built(platform):
-        doctor_vagrant.require_preparing()
+        customize.require()
         fetched.check(platform)
     if wish == "vagrant":
         return Choice(wish)
@@ -75,7 +76,7 @@ def chosen(scenario: Scenario, *reasons: Reason) -> Choice:
     """The provider where none was asked for. Later reasons may take long to find: each is asked
     for only if those before it had nothing to say.
     """
-    reason = only_containers(scenario.nodes, scenario.guests) or cramped(scenario)
+    reason = only_containers(scenario.nodes, scenario.guests)
     for look in reasons:
         reason = reason or look()
     if reason:
@@ -94,12 +95,16 @@ def only_containers(machines: Mapping[str, Machine], guests: Mapping[str, Guest]
     return ""
 
 
-def cramped(scenario: Scenario) -> str:
+def cramped(scenario: Scenario, platform: Platform) -> str:
     """Why a host that is a virtual machine has no room for the guests inside it; '' if it has."""
     if kvm.not_nested():
         return ""
     for name, host in scenario.nodes.items():
-        guests = [one.memory for one in scenario.guests.values() if one.host == name]
+        guests = [
+            memory.of_guest(one.memory, platform.family)
+            for one in scenario.guests.values()
+            if one.host == name
+        ]
         needed = OWN + memory.together([], guests, emulated=bool(kvm.missing()))
         if guests and needed > host.memory:
             return (

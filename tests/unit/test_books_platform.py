@@ -253,7 +253,7 @@ def test_up_says_which_provider_it_needs(
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("LAB_MIRROR", raising=False)
     monkeypatch.setattr("lab.doctor.require", lambda _provider: None)
-    monkeypatch.setattr("lab.doctor_vagrant.require_preparing", lambda: None)
+    monkeypatch.setattr("lab.customize.require", lambda: None)
     monkeypatch.setattr("lab.providers.podman.Podman.labs", lambda _: set())
     up = ["up", "guest-walkthrough", "--platform", platform]
     assert cli.main([*up, "--provider", "podman"]) == 2

@@ -34,17 +34,20 @@ def test_a_host_needs_room_for_the_guests_inside_it(monkeypatch: pytest.MonkeyPa
     """All scenarios' hosts have it; where guests run beside them it is not asked for."""
     monkeypatch.setattr(kvm, "missing", lambda: "")
     monkeypatch.setattr(kvm, "not_nested", lambda: "")
+    debian, centos = platforms.load("debian-12"), platforms.load("centos-7")
     for name in scenario.names():
-        assert choice.cramped(scenario.load(scenario.find(name))) == "", name
+        for platform in (debian, centos):
+            assert choice.cramped(scenario.load(scenario.find(name)), platform) == "", name
     host = WALK.nodes["example-host"].model_copy(update={"memory": 1024})
     small = WALK.model_copy(update={"nodes": {"example-host": host}})
     reason = "example-host has memory: 1024, and with the virtual machines inside it needs 1408"
-    assert choice.cramped(small) == reason
-    assert choice.chosen(small).provider == "podman"
+    assert choice.cramped(small, debian) == reason
+    assert "needs 1920" in choice.cramped(small, centos)
+    assert choice.choice("", small, debian) == choice.Choice("podman", reason)
     with pytest.raises(BadInput, match=reason):
-        choice.choice("vagrant", small, platforms.load("debian-12"))
+        choice.choice("vagrant", small, debian)
     monkeypatch.setattr(kvm, "not_nested", lambda: "no KVM")
-    assert choice.cramped(small) == ""
+    assert choice.cramped(small, debian) == ""
 
 
 def test_where_nothing_is_against_them_machines_are_virtual() -> None:

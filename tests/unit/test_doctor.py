@@ -164,7 +164,7 @@ def test_pure_cgroups_need_no_trial(machine: Machine, monkeypatch: pytest.Monkey
 @pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize("built", [True, False])
 def test_a_mirror_is_needed_only_to_build(monkeypatch: pytest.MonkeyPatch, built: bool) -> None:
-    def unknown(_: str) -> list[str]:
+    def unknown(_: object) -> list[str]:
         raise CannotRun("no Debian mirror is known here", hint="set LAB_MIRROR")
 
     ready = images.Images("debian-12", "key", paths.BOXES)

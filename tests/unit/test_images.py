@@ -173,12 +173,13 @@ def test_two_threads_build_once(
 ) -> None:
     calls: list[str] = []
 
-    def slow(platform: Platform, _box: Path | None, _say: Callable[[str], None]) -> None:
+    def slow(platform: Platform, _say: Callable[[str], None]) -> Images:
         calls.append(platform.name)
         time.sleep(0.3)
         folder = cache / f"made-up-{images.key(platform)}"
         folder.mkdir()
         (folder / "versions").touch()
+        return Images(platform.name, images.key(platform), folder)
 
     monkeypatch.setattr(images, "_build", slow)
     found: list[Images] = []
@@ -326,7 +327,8 @@ def apt(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
         assert argv[:2] == ["apt-get", "indextargets"]
         return subprocess.CompletedProcess(argv, 0, "\n".join(lines) + "\n", "")
 
-    monkeypatch.delenv("LAB_MIRROR", raising=False)
+    for setting in ("LAB_MIRROR", "LAB_MIRROR_DEBIAN_12", "LAB_MIRROR_DEBIAN_13"):
+        monkeypatch.delenv(setting, raising=False)
     monkeypatch.setattr(command, "run", run)
 
 
@@ -340,7 +342,7 @@ def test_mirrors_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         "Translations http://deb.example/debian/ bookworm main Debian",
         "Packages http://flat.example/",  # a repository without releases
     )
-    assert sorted(images.sources("trixie")) == [
+    assert sorted(images.sources(platforms.load("debian-13"))) == [
         "deb http://deb.example/debian/ trixie main",
         "deb http://deb.example/debian/ trixie-updates main",
         "deb http://deb.example/security/ trixie-security main",
@@ -353,20 +355,26 @@ def test_debians_mirror_goes_before_others(monkeypatch: pytest.MonkeyPatch) -> N
         "Packages http://a.example/ bookworm main Another Company",
         "Packages http://deb.example/debian/ bookworm main Debian",
     )
-    assert images.sources("bookworm") == ["deb http://deb.example/debian/ bookworm main"]
+    assert images.sources(platforms.load("debian-12")) == [
+        "deb http://deb.example/debian/ bookworm main"
+    ]
 
 
 def test_no_mirror_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     apt(monkeypatch)
     with pytest.raises(CannotRun, match="no Debian mirror for bookworm") as caught:
-        images.sources("bookworm")
-    assert "LAB_MIRROR" in caught.value.hint
+        images.sources(platforms.load("debian-12"))
+    assert "LAB_MIRROR_DEBIAN_12" in caught.value.hint
 
 
 def test_a_mirror_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     apt(monkeypatch, "Packages http://deb.example/debian/ bookworm main Debian")
     monkeypatch.setenv("LAB_MIRROR", "http://own.example/debian")
-    assert images.sources("bookworm") == [
+    assert images.sources(platforms.load("debian-12")) == [
         "deb http://own.example/debian bookworm main",
         "deb http://own.example/debian bookworm-updates main",
     ]
+    monkeypatch.setenv("LAB_MIRROR_DEBIAN_13", "http://new.example/debian")
+    monkeypatch.setenv("LAB_MIRROR_CENTOS_7", "http://vault.example")
+    assert "http://new.example/debian" in images.sources(platforms.load("debian-13"))[0]
+    assert "http://own.example/debian" in images.sources(platforms.load("debian-12"))[0]

@@ -210,6 +210,8 @@ def test_needs_of_virtual_machines() -> None:
     emulated = memory.together([host], [guest], emulated=True)
     assert beside.memory == plan.HARNESS + emulated > plan.HARNESS + host + guest + 2 * memory.QEMU
     assert inside.memory == plan.HARNESS + host + memory.QEMU
+    family = plan.virtual_needs(guests, "beside", emulated=True, family="redhat")
+    assert family.memory == beside.memory + 1024 - guest
     assert (beside.machines, inside.machines) == (0, 0)
     assert beside.cores - inside.cores == 2 * 0.75
     three = scenario.load(scenario.find("remote-walkthrough"))

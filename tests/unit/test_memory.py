@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from lab import memory
+from lab import memory, platforms
+from lab.lab import Lab
 from lab.model import Guest
 from lab.vms import Place, domain_xml
 
@@ -45,3 +47,19 @@ def test_a_guest_is_told_the_limit_that_is_counted() -> None:
     assert found
     assert int(found[1]) == memory.CODE
     assert "tb-cache" not in domain_xml("a", guest, Place(), emulated=False)
+
+
+@pytest.mark.parametrize(
+    ("platform", "own", "gets"),
+    [("debian-12", 512, 512), ("centos-stream-9", 512, 1024), ("centos-stream-9", 1536, 1536)],
+)
+def test_guests_of_red_hats_family_have_room_to_boot(platform: str, own: int, gets: int) -> None:
+    guest = Guest(host="example-host", address="192.168.122.10", memory=own)
+    made: list[Guest] = []
+    lab = Mock()
+    lab.scenario.guests = {"guest1": guest}
+    lab.platform = platforms.load(platform)
+    lab.guests_of().create.side_effect = lambda _name, guest, _seed: made.append(guest)
+    Lab.create_guest(lab, "guest1")
+    assert [one.memory for one in made] == [gets]
+    assert guest.memory == own

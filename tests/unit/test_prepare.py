@@ -39,7 +39,7 @@ def test_without_packages_it_does_nothing(env: dict[str, str], says: str) -> Non
 @pytest.mark.parametrize("name", ["centos-7", "almalinux-9", "centos-stream-9", "centos-stream-10"])
 def test_what_probes_and_logins_need_is_installed(name: str) -> None:
     base = platforms.load(name).base
-    assert {"python3", "firewalld", "openssh-server", "openssh-clients"} <= set(base)
+    assert {"python3", "firewalld", "openssh-server", "openssh-clients", "tar"} <= set(base)
     stack = {"pacemaker", "pacemaker-remote", "corosync", "pcs", "resource-agents", "libvirt"}
     assert not stack & set(base), "sections install these, and show that they were not there"
 
@@ -65,6 +65,15 @@ case $* in
         sed 's/$/ 1.0/' ;;
 esac
 """,
+    "setfiles": """
+cd "${0%/*}/.."
+[ $# -gt 1 ] || { [ ! -e old ] || echo "setfiles: invalid option -- 'm'" >&2; exit 255; }
+[ -e etc/lab.env ] || touch labelled
+""",
+    "python3": """
+cd "${0%/*}/.."
+[ -e labelled ]
+""",
     **dict.fromkeys(
         ("dnf", "systemctl", "usermod", "id", "chkconfig", "grubby", "createrepo", "createrepo_c"),
         "",
@@ -78,13 +87,15 @@ def run(
     mirror: str,
     centos_release: str = "",
     groups: str = "pacemaker pcs\nhttpd",
+    *,
+    labels: bool = True,
 ) -> subprocess.CompletedProcess[str]:
     """Run it on a file system of its own, with programs that only say in `ran` what they were."""
-    script = re.sub(r"(?<![\w/.])/(?=(etc|srv|home|root|boot|usr/local)/)", f"{folder}/",
+    script = re.sub(r"(?<![\w/.])/(?=(etc|srv|home|root|boot|usr/local)/|\.auto)", f"{folder}/",
                     PREPARE.read_text())  # fmt: skip
     for path in ("yum.repos.d", "pki/rpm-gpg", "ssh", "NetworkManager/conf.d", "systemd/system",
                  "NetworkManager/system-connections", "sysconfig/network-scripts", "sudoers.d",
-                 "rc.d/init.d"):  # fmt: skip
+                 "rc.d/init.d", "selinux"):  # fmt: skip
         (folder / "etc" / path).mkdir(parents=True)
     for path in ("usr/local/sbin", "home/vagrant/.ssh", "root/.ssh", "boot/grub2", "bin"):
         (folder / path).mkdir(parents=True)
@@ -95,12 +106,15 @@ def run(
         (folder / path).touch()
     (folder / "etc/yum.repos.d/own.repo").write_text("[own]\n")
     (folder / "etc/ssh/sshd_config").write_text("HostKey /etc/ssh/ssh_host_rsa_key\nUsePAM yes\n")
+    (folder / "etc/selinux/config").write_text("SELINUX=enforcing\nSELINUXTYPE=targeted\n")
+    (folder / ".autorelabel").touch()
     (folder / "etc/os-release").write_text(os_release)
     (folder / "etc/centos-release").write_text(centos_release)
     env = {"BASE": "firewalld python3", "REPOSITORY": groups, "LAB_MIRROR": mirror}
     lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in env.items())
     (folder / "etc/lab.env").write_text(lines)
-    for name, code in PROGRAMS.items():
+    programs = PROGRAMS if labels else PROGRAMS | {"setfiles": ""}
+    for name, code in programs.items():
         text = f'#!/bin/sh\necho "{name} $*" >> {folder}/ran\n{code}'
         (folder / "bin" / name).write_text(text)
         (folder / "bin" / name).chmod(0o755)
@@ -136,7 +150,7 @@ def test_centos_7_is_installed_from_the_vault(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mirror", "release", "says"),
     [
-        ("", RELEASE, "set LAB_MIRROR to its vault"),
+        ("", RELEASE, "set LAB_MIRROR_CENTOS_7 to its vault"),
         ("http://mirror.test", "CentOS Linux release 7.9.2009 (Core)\n", "this is no CentOS 7.4"),
     ],
 )
@@ -223,7 +237,31 @@ def test_nothing_but_its_own_repository_is_asked_afterwards(node: Path) -> None:
         "baseurl=file:///srv/packages",
         "gpgcheck=1",
     ]
-    assert (folder / "aside/lab.repo").exists()
+    assert [path.name for path in folder.iterdir()] == ["lab.repo"]  # no mirror's, with a password
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_files_have_their_labels_before_the_first_boot(tmp_path: Path, old: bool) -> None:
+    """Else each machine relabels all of them, and boots once more."""
+    if old:
+        (tmp_path / "old").touch()
+    assert run(tmp_path, CENTOS_7, "http://mirror.test", RELEASE).returncode == 0
+    assert not (tmp_path / ".autorelabel").exists()
+    programs = re.findall(r"^(\S+) ", (tmp_path / "ran").read_text(), re.MULTILINE)
+    assert programs[-3:] == ["setfiles", "setfiles", "python3"]  # nothing is written afterwards
+    words = ran(tmp_path, "setfiles")[-1].split()
+    options = ["-F"] if old else ["-F", "-m"]
+    policy = f"{tmp_path}/etc/selinux/targeted/contexts/files/file_contexts"
+    assert words[1 : len(options) + 2] == [*options, policy]
+    labelled = set(words[len(options) + 2 :])
+    assert {"/etc", "/usr", "/var", "/root"} <= labelled
+    assert not {"/", "/dev", "/proc", "/sys"} & labelled
+
+
+def test_files_that_got_no_label(tmp_path: Path) -> None:
+    done = run(tmp_path, CENTOS_7, "http://mirror.test", RELEASE, labels=False)
+    assert done.returncode
+    assert "prepare: setfiles left files without a label" in done.stderr
 
 
 def test_nobody_is_let_in_who_was(node: Path) -> None:
