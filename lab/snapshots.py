@@ -18,6 +18,7 @@ import re
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from lab import faults, siblings
 from lab.errors import BadInput, CannotRun, LabError
 from lab.lab import Lab
 from lab.providers import libvirtd
-from lab.together import on_each
+from lab.together import AT_ONCE, on_each
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 CLOCK = 20.0  # seconds for setting a machine's clock
@@ -97,8 +98,12 @@ def restore(lab: Lab, name: str) -> Snapshot:
         try:
             for later in there.keys() - set(wanted.machines):  # guests made since
                 _remove(there[later])
-            for domain, snapshot in kept:
-                domain.revertToSnapshot(snapshot, _flags(snapshot))
+            with ThreadPoolExecutor(AT_ONCE) as pool:  # each QEMU reads its memory from its disk
+                for done in [
+                    pool.submit(domain.revertToSnapshot, snapshot, _flags(snapshot))
+                    for domain, snapshot in kept
+                ]:
+                    done.result()
             siblings.reconnect(lab.name)
         except libvirt.libvirtError as error:
             raise LabError(
