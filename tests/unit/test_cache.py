@@ -438,9 +438,12 @@ def test_list(podman: Podman, capsys: pytest.CaptureFixture[str]) -> None:
 def test_build(
     podman: Podman, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def build(platform: Any, _box: Path | None, say: Callable[[str], None]) -> None:
+    def build(platform: Any, say: Callable[[str], None]) -> images.Images:
         say(f"building {platform.name}")
         fill(CURRENT, platform.name)
+        ready = images.built(platform)
+        assert ready
+        return ready
 
     monkeypatch.setattr(images, "_build", build)
     monkeypatch.setattr(boxes, "_make", lambda _images, box: box.mkdir())
