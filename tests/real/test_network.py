@@ -31,12 +31,13 @@ ADDRESSES = {"a": A, "b": B, "c": C, "switch": SWITCH}
 WHOLE = {frozenset((x, y)) for x in ADDRESSES for y in ADDRESSES if x < y}
 
 # Sends one ICMP echo request to each address, and prints those that answered: as `ping`, which
-# not every machine has. It asks again until all have answered, or for a second.
+# not every machine has. It asks again until all have answered, or for two
+# seconds: who asked in vain before looks for a neighbour once in a second.
 PING = """
 import socket, struct, sys, time
 missing, answered = set(sys.argv[1:]), []
 packet = struct.pack("!BBHHH", 8, 0, 0xFFFF - 0x0800 - 0x4C41, 0x4C41, 0)
-end = time.monotonic() + 1
+end = time.monotonic() + 2
 with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as s:
     s.settimeout(0.1)
     while missing and time.monotonic() < end:
