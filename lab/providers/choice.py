@@ -33,7 +33,6 @@ def choice(wish: str, scenario: Scenario, platform: Platform) -> Choice:
     left; CannotRun where a box cannot be fetched, or no machine be made of it.
     """
     check(wish or AUTO)
-    reason = only_containers(scenario.nodes, scenario.guests) or cramped(scenario, platform)
     if platform.box:
         starts = f"{platform.name} starts from the {platform.box.text}"
         needs = f"{starts}: it needs the provider vagrant"
@@ -41,7 +40,7 @@ def choice(wish: str, scenario: Scenario, platform: Platform) -> Choice:
             raise BadInput(
                 f"{needs}, and podman has no machines of boxes", hint="--provider vagrant"
             )
-        if reason:
+        if reason := _impossible(scenario, platform):
             raise BadInput(f"{needs}, but {reason}", hint=f"--platform {platforms.DEFAULT}")
         return _of_box(wish, platform)
     if wish in ("", AUTO):
@@ -53,9 +52,14 @@ def choice(wish: str, scenario: Scenario, platform: Platform) -> Choice:
             lambda: boxless(platform),
             lambda: crowded(scenario.nodes, scenario.guests),
         )
-    if wish == "vagrant" and reason:
+    if wish == "vagrant" and (reason := _impossible(scenario, platform)):
         raise BadInput(f"provider vagrant: {reason}", hint="--provider podman")
     return Choice(wish)
+
+
+def _impossible(scenario: Scenario, platform: Platform) -> str:
+    """Why virtual machines cannot be made of it here, whatever is free; '' if they can."""
+    return only_containers(scenario.nodes, scenario.guests) or cramped(scenario, platform)
 
 
 def _of_box(wish: str, platform: Platform) -> Choice:
