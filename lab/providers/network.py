@@ -172,6 +172,11 @@ def cable(lab: str, node: str, *, plugged: bool) -> None:
     _ip(namespace(lab), [f"link set {_ports(lab)[node]} {'up' if plugged else 'down'}"])
 
 
+def card(lab: str, node: str, *, on: bool) -> None:
+    """Switch a container's network card on or off; its addresses and its cable stay."""
+    _ip(namespace(lab, node), [f"link set eth0 {'up' if on else 'down'}"])
+
+
 def partition(lab: str, groups: Sequence[Sequence[str]]) -> None:
     """Part the network: a bridge for each group, with an uplink to the switch; or join it.
 

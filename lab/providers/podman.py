@@ -197,9 +197,14 @@ class Podman(network.Switch):
     def power_on(self, lab: str, node: str) -> None:
         network.require(lab, node)
         groups = controllers.found(_groups(lab, node))
+        network.card(lab, node, on=True)
         _podman(["start", _name(lab, node)], prefix=controllers.within(groups))
 
     def power_off(self, lab: str, node: str) -> None:
+        # Its kernel is this machine's, and has power still: it would say goodbye on each connection
+        # of what is killed, refuse new ones, and answer a ping.
+        network.require(lab, node)
+        network.card(lab, node, on=False)
         _podman(["kill", "--signal=KILL", _name(lab, node)], check=False)
         _podman(["wait", _name(lab, node)])
 

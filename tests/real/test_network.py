@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,9 +42,9 @@ end = time.monotonic() + 2
 with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as s:
     s.settimeout(0.1)
     while missing and time.monotonic() < end:
-        for address in missing:
-            s.sendto(packet, (address, 0))
         try:
+            for address in missing:
+                s.sendto(packet, (address, 0))
             while missing:
                 data, (address, _) = s.recvfrom(2048)
                 if data[20] == 0 and data[24:26] == b"LA" and address in missing:
@@ -51,6 +52,8 @@ with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as s:
                     answered.append(address)
         except TimeoutError:
             pass
+        except OSError:  # no card, no way
+            break
 print(*answered)
 """
 
@@ -121,6 +124,12 @@ def link(lab: str, node: str) -> dict[str, Any]:
     return found
 
 
+def sockets(lab: str, node: str) -> str:
+    """The TCP ports that are listened on there."""
+    argv = network.inside(network.namespace(lab, node), ["ss", "-Hltn"])
+    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=20).stdout
+
+
 def is_virtual(lab: str) -> bool:
     argv = network.inside(network.namespace(lab), ["ip", "link", "show", network.bridge(1)])
     return subprocess.run(argv, capture_output=True, timeout=20).returncode == 0
@@ -172,6 +181,57 @@ def test_a_partition(lab: str, groups: list[list[str]], apart: str, wired: dict[
     for node in MACHINES:  # no machine noticed anything of its own cable
         assert link(lab, node)["operstate"] == "UP"
         assert link(lab, node)["stats64"]["tx"]["carrier_changes"] == changes[node]
+
+
+# A server that takes one connection and says so; and a client that says whether it ever hears of
+# the server's end.
+SERVER = """
+import socket
+listener = socket.create_server(("", 3121))
+connection = listener.accept()
+print(flush=True)
+input()
+"""
+CLIENT = """
+import socket, sys
+connection = socket.create_connection((sys.argv[1], 3121), timeout=10)
+print(flush=True)
+input()
+connection.settimeout(1)
+try:
+    print("ended" if connection.recv(1) == b"" else "said something")
+except TimeoutError:
+    print("silence")
+except ConnectionError:
+    print("ended")
+"""
+
+
+@pytest.mark.parametrize("node", ["a", "b"])
+@pytest.mark.parametrize("power", [True, False])
+def test_without_power_a_machine_says_nothing_more(lab: str, node: str, power: bool) -> None:
+    if is_virtual(lab):
+        pytest.skip("a virtual machine has a kernel of its own, and that ends with it")
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    there, python = network.namespace(lab, node), [sys.executable, "-I", "-S", "-c"]
+    with subprocess.Popen(network.inside(there, [*python, SERVER]), **pipes) as server:
+        deadline = time.monotonic() + 10
+        while "3121" not in sockets(lab, node):
+            assert time.monotonic() < deadline
+        argv = network.inside(network.namespace(lab, "c"), [*python, CLIENT, ADDRESSES[node]])
+        with subprocess.Popen(argv, **pipes) as client:
+            for process in (client, server):
+                assert process.stdout
+                assert process.stdout.readline() == "\n"
+            if not power:
+                network.card(lab, node, on=False)
+            server.kill()
+            server.wait()
+            said, _ = client.communicate("\n", timeout=20)
+    assert said.strip() == ("ended" if power else "silence")
+    assert reached(lab) == (WHOLE if power else {pair for pair in WHOLE if node not in pair})
+    network.card(lab, node, on=True)
+    assert reached(lab) == WHOLE
 
 
 def test_the_switch_has_an_address_of_its_own(lab: str) -> None:
