@@ -7,19 +7,16 @@ keeps nothing that could be compared with one later.
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import dataclass
 from http.client import HTTPException
-from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
-from lab import command
+from lab import vagrant_cli
 from lab.download import urlopen
 from lab.errors import CannotRun, CommandFailed
 from lab.platform import Box
 
-ASK = 120.0  # seconds; Ruby alone takes two
 PAGE = 1 << 22  # bytes of a page; some have hundreds of versions
 _ARCHITECTURES = ("amd64", "unknown")  # where a page tells them apart; older ones do not
 _QUESTION = 'puts "server #{Vagrant.server_url}"\n'
@@ -50,14 +47,10 @@ def look_up(box: Box) -> Entry:
 
 def server() -> str:
     """Its address, which is Vagrant's own: VAGRANT_SERVER_URL where that is set."""
-    with tempfile.TemporaryDirectory(prefix="lab-vagrant-") as home:
-        (Path(home) / "Vagrantfile").write_text(_QUESTION)
-        env = {"VAGRANT_HOME": home, "VAGRANT_CWD": home, "VAGRANT_CHECKPOINT_DISABLE": "1"}
-        unset = ["env", "--unset=VAGRANT_VAGRANTFILE", "--unset=VAGRANT_LOG"]
-        try:
-            said = command.run([*unset, "vagrant", "validate"], within=ASK, env=env).stdout
-        except CommandFailed as error:
-            raise CannotRun(f"Vagrant does not say where its boxes are: {error}") from error
+    try:
+        said = vagrant_cli.ask("validate", vagrantfile=_QUESTION)
+    except CommandFailed as error:
+        raise CannotRun(f"Vagrant does not say where its boxes are: {error}") from error
     for line in said.splitlines():
         if line.startswith("server "):
             return line.removeprefix("server ").strip().rstrip("/")

@@ -21,13 +21,14 @@ def run(
     *,
     within: float,
     stdin: str | bytes = b"",
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
     check: bool = True,
     on_line: Callable[[str], None] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run `argv` to its end, in a process group of its own.
 
     `within`: seconds after which the whole group is killed and CommandTimeout raised.
+    `env`: changes to this process's own variables, as `environment` takes them.
     `on_line` gets each line of its output as it comes (both streams together). A non-zero
     exit raises CommandFailed unless `check` is false; a program that is not there CannotRun.
     Ctrl-C ends the group too: nothing goes on in the background.
@@ -38,7 +39,7 @@ def run(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if on_line else subprocess.PIPE,
-            env={**os.environ, **(env or {})},
+            env=environment(env or {}),
             start_new_session=True,
         )
     except OSError as error:
@@ -65,6 +66,11 @@ def run(
             output=out + err,
         )
     return done
+
+
+def environment(changes: Mapping[str, str | None]) -> dict[str, str]:
+    """This process's variables with `changes`; None takes one away."""
+    return {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
 
 
 def _talk(

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lab import customize, fetched, images, kvm, memory, platforms
+from lab import customize, fetched, images, kvm, memory, platforms, vagrant_cli
 from lab.errors import CannotRun, LabError
 from lab.finding import Finding, program
 from lab.model import Machine
@@ -59,14 +59,12 @@ def _optional(finding: Finding) -> Finding:
 
 
 def _version() -> Finding:
-    from lab.providers import vagrant_program  # libvirt's library takes long to import
-
     finding = Finding(
         "supported Vagrant", True, True, "", "others are not known to work", "", (), PROVIDER
     )
     try:
-        said = vagrant_program.ask("--version").strip()
-        vagrant_program.check_version(said)
+        said = vagrant_cli.ask("--version").strip()
+        vagrant_cli.check_version(said)
     except LabError as error:
         return replace(finding, ok=False, seen=error.message, why=error.message, fix=error.hint)
     return replace(finding, seen=said)
@@ -74,12 +72,10 @@ def _version() -> Finding:
 
 def _plugin(seen: str = "") -> Finding:
     """Whether the plugin is among those of the machine: a lab's Vagrant sees no user's own."""
-    from lab.providers import vagrant_program
-
     ok = False
     if not seen:
         try:
-            found = vagrant_program.plugins()
+            found = vagrant_cli.plugins()
             ok = PLUGIN in found
             seen = found.get(PLUGIN, "not among the plugins that every user of Vagrant has")
         except LabError as error:

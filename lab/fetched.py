@@ -20,6 +20,7 @@ from lab import catalogue, mirror, paths
 from lab.download import download
 from lab.errors import BadInput, CannotRun
 from lab.platform import Box, Platform
+from lab.whole import write_json
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,7 @@ def file(platform: Platform, offer: Offer, say: Callable[[str], None]) -> tuple[
 def agree(platform: Platform, offer: Offer) -> None:
     """Put on record what the platform's machines are made of: its images' key is of it."""
     folder().mkdir(parents=True, exist_ok=True)
-    record = _record(platform)
-    draft = record.with_suffix(".new")
-    draft.write_text(json.dumps(asdict(offer)) + "\n")
-    draft.replace(record)
+    write_json(_record(platform), asdict(offer))
 
 
 def downloads() -> dict[Path, str]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from lab import lock, paths
 from lab.errors import CannotRun, CommandFailed
 from lab.together import on_each
+from lab.whole import write_json
 
 if TYPE_CHECKING:
     from lab.lab import Lab
@@ -71,7 +72,7 @@ def note(lab: Lab, name: Time, seconds: float) -> None:
     """Keep how long something took in this lab."""
     file = _times(lab)
     found = json.loads(file.read_text()) if file.exists() else {}
-    file.write_text(json.dumps(found | {name: round(seconds, 3)}) + "\n")
+    write_json(file, found | {name: round(seconds, 3)})
 
 
 def measured(lab: Lab, nodes: list[str], on: str) -> Point:
@@ -118,9 +119,7 @@ def add(point: Point, state: Path | None = None) -> list[Point]:
     with lock.hold(file.with_suffix(".lock"), "what was measured", within=10):
         others = [p for p in load(state) if (p.nodes, p.platform) != (point.nodes, point.platform)]
         points = sorted([*others, point], key=lambda one: (one.platform, one.nodes))
-        draft = file.with_suffix(".new")
-        draft.write_text(json.dumps([asdict(one) for one in points], indent=1) + "\n")
-        draft.replace(file)
+        write_json(file, [asdict(one) for one in points], indent=1)
     return [one for one in points if one.platform == point.platform]
 
 

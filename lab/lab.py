@@ -37,6 +37,7 @@ from lab.providers import Order, Provider
 from lab.scenario import load as load_scenario
 from lab.status import ClusterStatus
 from lab.together import on_each
+from lab.whole import write_json
 
 if TYPE_CHECKING:
     from lab.guests import Guests
@@ -120,10 +121,8 @@ class Lab:
         return lab
 
     def save(self) -> None:
-        """Write lab.json, whole or not at all."""
-        draft = self.folder / "lab.json.new"
-        draft.write_text(json.dumps(vars(self.record), indent=2) + "\n")
-        draft.replace(self.folder / "lab.json")
+        """Write lab.json."""
+        write_json(self.folder / "lab.json", vars(self.record), indent=2)
 
     # -- machines --------------------------------------------------------------------------
 

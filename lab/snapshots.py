@@ -2,7 +2,6 @@
 sections were done by then. A workshop goes back to a section in seconds.
 
     <state>/labs/LAB/snapshots/NAME.json    when it was taken, and after which sections
-                              /new          the draft of such a record
                               /restoring    the name of one, from when the first machine is put back
                                             until the last one is
 
@@ -30,6 +29,7 @@ from lab.errors import BadInput, CannotRun, LabError
 from lab.lab import Lab
 from lab.providers import libvirtd
 from lab.together import AT_ONCE, on_each
+from lab.whole import write_json
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 CLOCK = 20.0  # seconds for setting a machine's clock
@@ -191,9 +191,7 @@ def _write(lab: Lab, taken: Snapshot) -> None:
     known = {key: value for key, value in asdict(taken).items() if key != "damaged"}
     try:
         file.parent.mkdir(exist_ok=True)
-        draft = file.with_name("new")
-        draft.write_text(json.dumps(known) + "\n")
-        draft.replace(file)
+        write_json(file, known)
     except OSError as error:
         raise CannotRun(f"{file} could not be written: {error.strerror}") from error
 

@@ -7,6 +7,7 @@ import os
 import sys
 
 from lab import doctor as doctors
+from lab.command import environment
 from lab.commands import opened
 from lab.errors import BadInput
 
@@ -22,12 +23,12 @@ def inside_(options: argparse.Namespace) -> int:
         )
     # python-vagrant takes long to import, and needs libvirt's library.
     from lab.providers import libvirtd, network
-    from lab.providers.vagrant_program import UNSET, settings
+    from lab.providers.vagrant_program import settings
 
     network.require(lab.name)
     libvirtd.revive(lab.name)
-    env = settings(libvirtd.folder(lab.name) / "nodes.json")
-    argv = ["env", *UNSET, *(f"{name}={value}" for name, value in env.items())]
+    env = environment(settings(libvirtd.folder(lab.name) / "nodes.json"))
+    argv = libvirtd.inside(lab.name, options.argv)
     sys.stdout.flush()
-    os.execvp("env", [*argv, *libvirtd.inside(lab.name, options.argv)])
+    os.execvpe(argv[0], argv, env)
     return 3

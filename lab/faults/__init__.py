@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from lab.context import Context
 from lab.errors import BadInput, CannotRun, LabError
 from lab.vocabulary import Vocabulary, Word
+from lab.whole import write_json
 
 if TYPE_CHECKING:
     from lab.lab import Lab
@@ -163,8 +164,6 @@ def _file(lab: Lab, number: int) -> Path:
 def _write(lab: Lab, one: Standing) -> None:
     path = _file(lab, one.number)
     path.parent.mkdir(exist_ok=True)
-    draft = path.with_suffix(".new")
     data = asdict(one)
     del data["number"]
-    draft.write_text(json.dumps(data) + "\n")
-    draft.replace(path)
+    write_json(path, data)

@@ -9,7 +9,6 @@ summary.json       all outcomes
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import time
@@ -25,6 +24,7 @@ from lab.matrix.cells import PREFIX, Cell, LeftOut
 from lab.matrix.work import Work
 from lab.report import html, junit, results
 from lab.report.history import History, history
+from lab.whole import write_json
 
 Ending = Literal["passed", "failed", "error", "interrupted", "not run"]
 FOLDERS = ("junit", "reports", "logs", "evidence")
@@ -206,7 +206,5 @@ def summary(
 
 
 def write_summary(output: Path, data: dict[str, Any]) -> None:
-    """summary.json, whole or not at all."""
-    draft = output / ".summary.json"
-    draft.write_text(json.dumps(data, indent=2) + "\n")
-    draft.replace(output / "summary.json")
+    """summary.json, for who looks at it meanwhile too."""
+    write_json(output / "summary.json", data, indent=2)

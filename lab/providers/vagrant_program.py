@@ -7,36 +7,29 @@ ended, is `lab.command`'s business.
 from __future__ import annotations
 
 import re
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from lab import command, paths
-from lab.errors import CannotRun, CommandFailed, CommandTimeout
+from lab.errors import CommandFailed, CommandTimeout
 from lab.providers import libvirtd
+from lab.vagrant_cli import ASK, OWN, PLAIN
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it warns where vagrant is missing; doctor says it better
     import vagrant
 
-SUPPORTED = ((2, 2, 16), (2, 5))  # from, and not any more
-ASK = 120.0  # seconds for a question; Ruby alone takes two
-_QUIET = {"VAGRANT_CHECKPOINT_DISABLE": "1", "VAGRANT_NO_COLOR": "1"}
-# The user's settings for other Vagrantfiles; an empty one would be a setting, too.
-UNSET = [f"--unset=VAGRANT_{name}" for name in ("VAGRANTFILE", "NO_PARALLEL", "LOG")]
 
-
-def settings(nodes: Path) -> dict[str, str]:
+def settings(nodes: Path) -> dict[str, str | None]:
     """The environment of a lab's vagrant; `nodes`: the file that the Vagrantfile reads."""
     own = nodes.parent / "vagrant"
-    return {
+    return OWN | {
         "LAB_NODES": str(nodes),
         "VAGRANT_CWD": str(paths.ROOT),
         "VAGRANT_HOME": str(own),
         "VAGRANT_DOTFILE_PATH": str(own / "dot"),
         "VAGRANT_DEFAULT_PROVIDER": "libvirt",
-        "VAGRANT_CHECKPOINT_DISABLE": "1",
     }
 
 
@@ -54,7 +47,7 @@ class Program(vagrant.Vagrant):
         self._log = own / "log"
         if not (own / "boxes").exists():
             (own / "boxes").symlink_to(home / "boxes")
-        self.env = settings(nodes) | _QUIET
+        self.env = settings(nodes) | PLAIN
 
     def bring_up(self, within: float) -> None:
         """`vagrant up`, for what is not there yet. Raises CommandFailed with what it said last."""
@@ -76,8 +69,7 @@ class Program(vagrant.Vagrant):
         words = ["vagrant", *(one for one in args if one)]
         # It ends with the one who asked for it, whatever ends that one: a machine that it would
         # finish behind our back is worse than half a machine.
-        argv = ["setpriv", "--pdeathsig", "KILL", "env", *UNSET]
-        argv += libvirtd.inside(self._lab, words)
+        argv = ["setpriv", "--pdeathsig", "KILL", *libvirtd.inside(self._lab, words)]
         try:
             done = command.run(argv, within=self._within, env=self.env, on_line=self._line)
         except CommandTimeout as error:
@@ -101,29 +93,3 @@ class Program(vagrant.Vagrant):
         found = re.match(r"(?:==> |    )(\S+: (?!--|Warning: Conn|Warning: Host)\w.*)", line)
         if found:
             self._say(f"vagrant: {found[1]}")
-
-
-def ask(*arguments: str) -> str:
-    """What vagrant says outside of any lab, with a home of its own as it has in one."""
-    with tempfile.TemporaryDirectory(prefix="lab-vagrant-") as home:
-        env = {"VAGRANT_HOME": home, "VAGRANT_CWD": home, **_QUIET}
-        return command.run(["vagrant", *arguments], within=ASK, env=env).stdout
-
-
-def plugins() -> dict[str, str]:
-    """The plugins that a lab's Vagrant has, each with its version."""
-    found = re.findall(r"^(\S+) \(([^,)]+)", ask("plugin", "list"), re.MULTILINE)
-    return dict(found)
-
-
-def check_version(said: str) -> None:
-    """Raise CannotRun if `vagrant --version` names one that is not known to work."""
-    found = re.search(r"\d+(\.\d+)+", said)
-    number = tuple(int(part) for part in found[0].split(".")) if found else ()
-    first, end = SUPPORTED
-    if not first <= number < end:
-        wanted = f"{'.'.join(map(str, first))} to below {'.'.join(map(str, end))}"
-        raise CannotRun(
-            f"{said.strip() or 'this vagrant'} is not supported; lab works with {wanted}",
-            hint="install another version, or use --provider podman",
-        )

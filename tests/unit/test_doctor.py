@@ -9,10 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from lab import cli, command, doctor, doctor_vagrant, images, kvm, memory, paths, platforms
+from lab import (
+    cli,
+    command,
+    doctor,
+    doctor_vagrant,
+    images,
+    kvm,
+    memory,
+    paths,
+    platforms,
+    vagrant_cli,
+)
 from lab.errors import CannotRun, CommandFailed
 from lab.finding import Finding
-from lab.providers import cgroups, choice, vagrant_program
+from lab.providers import cgroups, choice
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -208,7 +219,7 @@ def vagrant(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]
             raise AssertionError("vagrant was run")
         return says[" ".join(arguments)] + "\n"
 
-    monkeypatch.setattr(vagrant_program, "ask", ask)
+    monkeypatch.setattr(vagrant_cli, "ask", ask)
     monkeypatch.setattr(images, "sources", lambda _: ["deb somewhere bookworm main"])
     return says
 
@@ -290,7 +301,7 @@ def test_a_vagrant_that_does_not_answer(
     def hangs(*_: str) -> str:
         raise CommandFailed("vagrant did not end within 120 s")
 
-    monkeypatch.setattr(vagrant_program, "ask", hangs)
+    monkeypatch.setattr(vagrant_cli, "ask", hangs)
     assert doctor_vagrant.without().count("lacks") == 1
     assert "did not end" in refusal(lambda: doctor.require("vagrant")).message
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import command, paths
+from lab import command, paths, vagrant_cli
 from lab.deadline import Deadline, wait_for
 from lab.errors import CannotRun, CommandFailed
-from lab.providers import libvirtd, vagrant_program
+from lab.providers import libvirtd
 from lab.providers.vagrant_program import Program
 
 FAKE = """\
@@ -147,7 +147,7 @@ def test_it_hangs(program: Program, fake: Path) -> None:
 
 def test_a_question(fake: Path) -> None:
     (fake / "does").write_text("echo Vagrant 2.3.4\n")
-    assert vagrant_program.ask("--version") == "Vagrant 2.3.4\n"
+    assert vagrant_cli.ask("--version") == "Vagrant 2.3.4\n"
     assert (fake / "calls").read_text() == "--version\n"
     found = environment(fake)
     assert "INSIDE" not in found  # there is no lab yet
@@ -159,14 +159,14 @@ def test_a_question(fake: Path) -> None:
 def test_a_question_that_fails(fake: Path) -> None:
     (fake / "does").write_text("echo no Ruby >&2; exit 1\n")
     with pytest.raises(CommandFailed, match="no Ruby"):
-        vagrant_program.ask("--version")
+        vagrant_cli.ask("--version")
 
 
 def test_a_question_without_vagrant(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (fake / "vagrant").unlink()
     monkeypatch.setenv("PATH", str(fake))
     with pytest.raises(CannotRun, match="vagrant is not installed"):
-        vagrant_program.ask("--version")
+        vagrant_cli.ask("--version")
 
 
 def test_a_question_has_a_deadline(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,8 +178,8 @@ def test_a_question_has_a_deadline(fake: Path, monkeypatch: pytest.MonkeyPatch) 
         return real(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(command, "run", run)
-    vagrant_program.ask("--version")
-    assert deadlines == [vagrant_program.ASK]
+    vagrant_cli.ask("--version")
+    assert deadlines == [vagrant_cli.ASK]
 
 
 def test_plugins(fake: Path) -> None:
@@ -187,14 +187,14 @@ def test_plugins(fake: Path) -> None:
         "echo 'vagrant-libvirt (0.11.2, system)'; echo '  - Version Constraint: > 0'\n"
         "echo 'vagrant-share (2.0.0, global, local)'\n"
     )
-    assert vagrant_program.plugins() == {"vagrant-libvirt": "0.11.2", "vagrant-share": "2.0.0"}
+    assert vagrant_cli.plugins() == {"vagrant-libvirt": "0.11.2", "vagrant-share": "2.0.0"}
     (fake / "does").write_text("echo 'No plugins installed.'\n")
-    assert vagrant_program.plugins() == {}
+    assert vagrant_cli.plugins() == {}
 
 
 @pytest.mark.parametrize("said", ["Vagrant 2.2.16", "Vagrant 2.3.4\n", "Vagrant 2.4.9", "2.3"])
 def test_versions_that_are_supported(said: str) -> None:
-    vagrant_program.check_version(said)
+    vagrant_cli.check_version(said)
 
 
 @pytest.mark.parametrize(
@@ -211,4 +211,4 @@ def test_versions_that_are_supported(said: str) -> None:
 )
 def test_versions_that_are_not(said: str) -> None:
     with pytest.raises(CannotRun, match=r"not supported; lab works with 2\.2\.16 to below 2\.5"):
-        vagrant_program.check_version(said)
+        vagrant_cli.check_version(said)
