@@ -73,11 +73,13 @@ class VirtualMachines(Guests):
         self._host.run(f"grep -qa guest={name} /proc/{pid}/cmdline && kill {pid}", check=True)
 
 
-# Kernel words that make an emulated guest boot sooner; none changes what runs in it.
+# Kernel words that make an emulated guest boot sooner, none changes what runs in it; and those
+# that bring what goes wrong in it to its console, which is all that is left of one that is lost.
 KERNEL_LINE = (
-    "root=/dev/vda rw net.ifnames=0 console=ttyS0 quiet systemd.show_status=no mitigations=off "
-    "tsc=reliable no_timer_check nokaslr audit=0 random.trust_cpu=on cryptomgr.notests "
-    "8250.nr_uarts=1 nowatchdog no5lvl lsm="
+    "root=/dev/vda rw net.ifnames=0 console=ttyS0 quiet systemd.show_status=error "
+    "systemd.journald.forward_to_console=1 systemd.journald.max_level_console=warning "
+    "mitigations=off tsc=reliable no_timer_check nokaslr audit=0 random.trust_cpu=on "
+    "cryptomgr.notests 8250.nr_uarts=1 nowatchdog no5lvl lsm="
 )
 
 
@@ -128,7 +130,8 @@ def domain_xml(
     </disk>
     <interface type="bridge"><source bridge="{place.bridge}"/><model type="virtio"/>
       <rom enabled="no"/></interface>
-    <serial type="file"><source path="{place.logs}/{escape(name)}-console.log"/></serial>
+    <serial type="file"><source path="{place.logs}/{escape(name)}-console.log" append="on"/>
+      </serial>
     <rng model="virtio"><backend model="random">/dev/urandom</backend></rng>
     <memballoon model="none"/>
   </devices>

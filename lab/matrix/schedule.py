@@ -12,7 +12,7 @@ from typing import Any
 
 from lab import memory, paths, providers
 from lab.matrix.cells import Cell
-from lab.providers import libvirtd, podman
+from lab.providers import containers, libvirtd
 
 RESERVE = 512  # MiB that this machine keeps for itself
 
@@ -74,7 +74,7 @@ def look(running: Iterable[Cell], most: int) -> Room:
     """The room that there is now. `most`: MiB that there were before the first cell began."""
     ours = list(running)
     labs = {cell.lab for cell in ours}
-    machines, others = podman.room(labs)
+    machines, others = containers.room(labs)
     # What runs has not taken all that it needs yet, so free memory alone says too much.
     free = min(most, free_memory() + sum(cell.needs.memory for cell in ours))
     # How much others take nobody can say: an emulated machine takes more as it goes on.

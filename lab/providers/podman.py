@@ -10,18 +10,15 @@ What a lab `L` with a machine `N` has here:
 
 from __future__ import annotations
 
-import json
 import resource
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from lab import command, lock
-from lab.deadline import Deadline, wait_for
-from lab.errors import Busy, CannotRun, CommandFailed, LabError
+from lab import lock
+from lab.errors import Busy, CommandFailed, LabError
 from lab.fields import Family, GuestPlace
 from lab.images import Images
 from lab.model import Machine
@@ -37,17 +34,16 @@ from lab.providers import (
     podman_images,
     slim,
 )
+from lab.providers.containers import (
+    await_makers,
+    check_room,
+    listed,
+    podman,
+    remove,
+)
 from lab.providers.podman_images import Copy
 
 FOLDER = RUN / "labs"
-SWEEP = 20.0  # seconds until the cgroups of what was killed are empty
-_SWEEP = """for group do
-    [ ! -d "$group" ] || find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
-    [ ! -d "$group" ] || echo "$group"
-done"""
-INOTIFY_KEY = "fs.inotify.max_user_instances"
-INOTIFY = Path("/proc/sys", *INOTIFY_KEY.split("."))
-INOTIFY_EACH = 10  # systemd 5, polkitd 2, dbus, firewalld, and one to spare
 
 
 class Podman(network.Switch):
@@ -63,7 +59,7 @@ class Podman(network.Switch):
             full = [node for node, machine in order.machines.items() if not machine.slim]
             many = [node for node in order.machines if node not in full]
             if many:
-                slim_image = slim.image(image, order.images, _podman, _limits())
+                slim_image = slim.image(image, order.images, podman, _limits())
             there = self.running(order.lab)
             # Under the lock until they are there: no other lab takes the room that was found.
             check_room(sum(node not in there for node in full))
@@ -120,7 +116,7 @@ class Podman(network.Switch):
         # in use", by itself): that one is made once more.
         for last in (False, True):
             try:
-                _podman(
+                podman(
                     [*run, *labels, *kind, *_limits(), *wire, *mounts, image, init],
                     prefix=controllers.within(groups),
                 )
@@ -129,7 +125,7 @@ class Podman(network.Switch):
                 return
             except BaseException as error:
                 # A container that never started must not be taken for a machine.
-                _remove([e for e in _containers(order.lab) if e["Labels"]["node"] == node])
+                remove([e for e in listed(order.lab) if e["Labels"]["node"] == node])
                 if last or not isinstance(error, CommandFailed):
                     raise
 
@@ -139,7 +135,8 @@ class Podman(network.Switch):
                 cgroups.enter()
         # Shared, since a large lab takes minutes.
         with lock.hold(LOCK, MACHINERY, within=WAIT, shared=True):
-            _remove(_containers(lab))
+            await_makers(lab)
+            remove(listed(lab))
             controllers.remove(controllers.found(_groups(lab)))
             network.remove(lab)
             shutil.rmtree(FOLDER / lab, ignore_errors=True)
@@ -159,7 +156,7 @@ class Podman(network.Switch):
     def users(self) -> dict[str, set[str]]:
         """Each set of images that machines are made of, and the labs that these belong to."""
         found: dict[str, set[str]] = {}
-        for entry in _containers():
+        for entry in listed():
             found.setdefault(podman_images.original(entry["Image"]), set()).add(
                 entry["Labels"]["lab"]
             )
@@ -174,17 +171,17 @@ class Podman(network.Switch):
         with lock.hold(LOCK, MACHINERY, within=WAIT):
             cgroups.enter()
             try:
-                doomed = podman_images.orphans(_podman, kept())
-                return doomed, [] if dry_run else podman_images.remove(_podman, doomed)
+                doomed = podman_images.orphans(podman, kept())
+                return doomed, [] if dry_run else podman_images.remove(podman, doomed)
             finally:
                 self._tidy()
 
     def labs(self) -> set[str]:
         folders = {path.name for path in FOLDER.iterdir()} if FOLDER.exists() else set()
-        return folders | network.labs() | {entry["Labels"]["lab"] for entry in _containers()}
+        return folders | network.labs() | {entry["Labels"]["lab"] for entry in listed()}
 
     def leftovers(self, lab: str) -> list[str]:
-        found = [f"container {entry['Names'][0]}" for entry in _containers(lab)]
+        found = [f"container {entry['Names'][0]}" for entry in listed(lab)]
         found += [f"network namespace {path}" for path in network.found(lab)]
         found += [f"cgroup {path}" for path in controllers.found(_groups(lab))]
         if (FOLDER / lab).exists():
@@ -192,25 +189,25 @@ class Podman(network.Switch):
         return found
 
     def running(self, lab: str) -> dict[str, bool]:
-        return {e["Labels"]["node"]: e["State"] == "running" for e in _containers(lab)}
+        return {e["Labels"]["node"]: e["State"] == "running" for e in listed(lab)}
 
     def power_on(self, lab: str, node: str) -> None:
         network.require(lab, node)
         groups = controllers.found(_groups(lab, node))
         network.card(lab, node, on=True)
-        _podman(["start", _name(lab, node)], prefix=controllers.within(groups))
+        podman(["start", _name(lab, node)], prefix=controllers.within(groups))
 
     def power_off(self, lab: str, node: str) -> None:
         # Its kernel is this machine's, and has power still: it would say goodbye on each connection
         # of what is killed, refuse new ones, and answer a ping.
         network.require(lab, node)
         network.card(lab, node, on=False)
-        _podman(["kill", "--signal=KILL", _name(lab, node)], check=False)
-        _podman(["wait", _name(lab, node)])
+        podman(["kill", "--signal=KILL", _name(lab, node)], check=False)
+        podman(["wait", _name(lab, node)])
 
     def boot(self, lab: str, node: str) -> str:
         form = "{{if .State.Running}}{{.State.Pid}} {{.State.StartedAt}}{{end}}"
-        done = _podman(["inspect", "--format", form, _name(lab, node)], check=False)
+        done = podman(["inspect", "--format", form, _name(lab, node)], check=False)
         return done.strip()
 
     def guests(self) -> GuestPlace:
@@ -226,30 +223,6 @@ class Podman(network.Switch):
         return {"ProxyCommand": f"socat - UNIX-CONNECT:{socket}"}
 
 
-def check_room(new: int) -> None:
-    """Raise CannotRun if the kernel's limit of inotify instances has no room for new machines.
-
-    Each systemd takes some (slim machines have none), all of one user's on this machine count
-    together, and a systemd that gets none comes up half: it has to be said before, since
-    afterwards it looks like anything else.
-    """
-    limit = int(INOTIFY.read_text())
-    machines = new + len(_systems())  # one without power will have it again
-    needed = machines * INOTIFY_EACH
-    if needed > limit:
-        raise CannotRun(
-            f"{machines} machines at once need {needed} inotify instances, and the kernel gives "
-            f"root {limit}",
-            hint=f"sysctl -w {INOTIFY_KEY}={max(1024, 2 * needed)}, or take other labs down",
-        )
-
-
-def room(ours: Collection[str] = ()) -> tuple[int, int]:
-    """How many machines that limit allows those labs to have in all, and how many others have."""
-    others = sum(entry["Labels"]["lab"] not in ours for entry in _systems())
-    return int(INOTIFY.read_text()) // INOTIFY_EACH - others, others
-
-
 def _pid(lab: str, node: str) -> Path:
     return FOLDER / lab / node / "pid"
 
@@ -262,58 +235,13 @@ def _groups(lab: str, node: str = "*") -> str:
     return f"lab.{lab}.{node}"  # neither name can have a dot
 
 
-def _podman(
-    arguments: Sequence[str],
-    *,
-    within: float = 60,
-    check: bool = True,
-    prefix: Sequence[str] = (),
-) -> str:
-    argv = [*prefix, *cgroups.prefix(), "podman", *arguments]
-    done = command.run(argv, within=within, check=check)
-    return done.stdout if done.returncode == 0 else ""
-
-
-def _containers(lab: str = "") -> list[dict[str, Any]]:
-    """Podman's own list of a lab's containers, or of every lab's."""
-    if not cgroups.entered():
-        return []  # none that runs; `down` looks more closely
-    label = f"lab={lab}" if lab else "lab"
-    listing = _podman(["ps", "--all", "--format=json", f"--filter=label={label}"])
-    entries: list[dict[str, Any]] = json.loads(listing or "[]")
-    return entries
-
-
-def _systems() -> list[dict[str, Any]]:
-    """The containers with a systemd in them; one with the label `slim` has none."""
-    return [entry for entry in _containers() if "slim" not in entry["Labels"]]
-
-
-def _remove(containers: list[dict[str, Any]]) -> None:
-    """Remove containers, and the empty cgroups that one may leave: because it never started, or
-    because its runtime began to remove them while its last processes were still going.
-    """
-    if not containers:
-        return
-    names = [entry["Id"] for entry in containers]
-    _podman(["rm", "--force", "--time=0", "--volumes", *names], within=120 + 5 * len(names))
-    groups = [f"/sys/fs/cgroup/libpod_parent/libpod-{name}" for name in names]
-    sweep = [*cgroups.prefix(), "sh", "-c", _SWEEP, "sh", *groups]
-
-    def left() -> str:
-        return command.run(sweep, within=10 + len(names)).stdout
-
-    if still := wait_for(left, lambda found: not found, Deadline(SWEEP)):
-        raise LabError(f"these cgroups of removed containers stay: {' '.join(still.split())}")
-
-
 def _import(images: Images) -> str:
     """The container image of a platform's root file system, made once; its name."""
     name = f"localhost/lab/{images.platform}:{images.key}"
     try:
-        _podman(["image", "inspect", "--format={{.Id}}", name])
+        podman(["image", "inspect", "--format={{.Id}}", name])
     except CommandFailed:
-        _podman(["import", "--quiet", str(images.rootfs), name], within=300)
+        podman(["import", "--quiet", str(images.rootfs), name], within=300)
     return name
 
 

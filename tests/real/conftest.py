@@ -24,7 +24,7 @@ from xdist.scheduler import LoadScopeScheduling
 from lab import paths, platforms, scenario
 from lab.errors import CannotRun
 from lab.lab import everything
-from lab.providers import controllers, podman
+from lab.providers import containers, controllers
 
 LAB = [sys.executable, "-m", "lab.cli"]
 LONG = 2700.0  # seconds: more than any command of these tests may take
@@ -97,7 +97,7 @@ def await_room(arguments: Sequence[str], within: float) -> None:
 
     def room() -> bool:
         try:
-            podman.check_room(nodes)
+            containers.check_room(nodes)
         except CannotRun:
             return False
         return True
@@ -215,7 +215,7 @@ def _orphaned_cgroups() -> set[Path]:
 
 
 def _empty_cgroups() -> set[Path]:
-    containers = {entry["Id"] for entry in podman._containers()}
+    known = {entry["Id"] for entry in containers.listed()}
     found = set()
     for top in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")):
         for group in top.glob("libpod_parent/libpod-*"):
@@ -223,7 +223,7 @@ def _empty_cgroups() -> set[Path]:
                 empty = "populated 0" in (group / "cgroup.events").read_text()
             except OSError:  # it went just now
                 continue
-            if empty and group.name.removeprefix("libpod-") not in containers:
+            if empty and group.name.removeprefix("libpod-") not in known:
                 found.add(group)
     return found
 

@@ -17,7 +17,7 @@ from lab.lab import Lab
 from lab.model import Scenario
 from lab.plan import plan
 from lab.platforms import load as load_platform
-from lab.providers import podman, slim
+from lab.providers import containers, slim
 from lab.up import Wish, _there
 
 FILE = paths.SCENARIOS / "scale.yaml"
@@ -201,12 +201,12 @@ def test_only_machines_with_systemd_take_inotify_instances(
 ) -> None:
     limit = tmp_path / "limit"
     limit.write_text("100\n")
-    monkeypatch.setattr(podman, "INOTIFY", limit)
+    monkeypatch.setattr(containers, "INOTIFY", limit)
     full, slim_one = ({"State": "running", "Labels": one} for one in ({}, {"slim": "true"}))
-    monkeypatch.setattr(podman, "_containers", lambda: [full] * 8 + [slim_one] * 200)
-    podman.check_room(2)
+    monkeypatch.setattr(containers, "listed", lambda: [full] * 8 + [slim_one] * 200)
+    containers.check_room(2)
     with pytest.raises(Exception, match="11 machines at once need 110 inotify"):
-        podman.check_room(3)
+        containers.check_room(3)
 
 
 def test_the_way_in_is_through_that_very_machine(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from lab.matrix import schedule, work
 from lab.matrix.cells import Cell, LeftOut
 from lab.matrix.outcome import Outcome
 from lab.matrix.schedule import Room, starts
-from lab.providers import libvirtd, podman
+from lab.providers import containers, libvirtd
 from lab.report import results
 from lab.report.matrix import Matrix
 
@@ -142,7 +142,7 @@ def test_everything_is_done_and_nothing_is_overdrawn(seed: int) -> None:
 
 def test_the_look_counts_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a running cell has not taken yet is not given away; nor what others took since."""
-    monkeypatch.setattr(podman, "room", lambda ours: (12 - 3 * (not ours), 3))
+    monkeypatch.setattr(containers, "room", lambda ours: (12 - 3 * (not ours), 3))
     monkeypatch.setattr(libvirtd, "labs", set)
     monkeypatch.setattr(schedule, "free_memory", lambda: 4000)
     assert schedule.look([], 4000).memory == 4000
@@ -158,7 +158,7 @@ def test_the_look_sees_whether_others_take_memory(monkeypatch: pytest.MonkeyPatc
     """Labs of virtual machines that run, and none of ours; one without a process takes nothing."""
     x = virtual(cell("x", memory=1000))
     beside, at_work = 0, {x.lab: [7], "own": [], "b": [8]}
-    monkeypatch.setattr(podman, "room", lambda ours: (12, beside))
+    monkeypatch.setattr(containers, "room", lambda ours: (12, beside))
     monkeypatch.setattr(libvirtd, "labs", lambda: set(at_work))
     monkeypatch.setattr(libvirtd, "processes", lambda lab: at_work[lab])
     monkeypatch.setattr(schedule, "free_memory", lambda: 1500)
@@ -178,16 +178,16 @@ def test_room_for_machines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     """Our own labs' containers are no one else's; one without power counts."""
     limit = tmp_path / "limit"
     limit.write_text("128\n")
-    monkeypatch.setattr(podman, "INOTIFY", limit)
+    monkeypatch.setattr(containers, "INOTIFY", limit)
     there = [{"lab": "a"}, {"lab": "a"}, {"lab": "b"}, {"lab": "c", "slim": "yes"}]
     states = ["running", "exited", "running", "running"]
     found = [{"Labels": labels, "State": s} for labels, s in zip(there, states, strict=True)]
-    monkeypatch.setattr(podman, "_containers", lambda: found)
-    assert podman.room({"a"}) == (11, 1)
-    assert podman.room() == (9, 3)
-    podman.check_room(9)
+    monkeypatch.setattr(containers, "listed", lambda: found)
+    assert containers.room({"a"}) == (11, 1)
+    assert containers.room() == (9, 3)
+    containers.check_room(9)
     with pytest.raises(CannotRun, match="13 machines at once need 130"):
-        podman.check_room(10)
+        containers.check_room(10)
 
 
 # -- cells that run -------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The podman provider's lock: who has to wait for whom when a lab is removed."""
+"""The podman provider: who has to wait for whom when a lab is removed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lab import lock
-from lab.errors import Busy
-from lab.providers import MACHINERY, cgroups, controllers, network, podman
+from lab.errors import Busy, LabError
+from lab.providers import MACHINERY, cgroups, containers, controllers, network, podman
 
 LONGEST = 900  # seconds that machines may take to be made, under the lock
 
@@ -34,7 +34,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine(tmp_path / "machines.lock")
     monkeypatch.setattr(podman, "LOCK", made.lock)
     monkeypatch.setattr(podman, "FOLDER", tmp_path / "labs")
-    monkeypatch.setattr(podman, "_containers", lambda lab="": [])
+    monkeypatch.setattr(podman, "listed", lambda lab="": [])
     monkeypatch.setattr(controllers, "found", lambda pattern: [])
     monkeypatch.setattr(network, "found", lambda lab: [])
     monkeypatch.setattr(network, "labs", set)
@@ -101,8 +101,20 @@ def test_a_tree_of_cgroups_is_swept_from_its_leaves(tmp_path: Path) -> None:
         (top / "system.slice" / "pcsd.service").mkdir(parents=True)
         (top / "init.scope").mkdir()
     (busy / "system.slice" / "process").touch()  # what cannot go, as a group with a process
-    argv = ["sh", "-c", podman._SWEEP, "sh", str(whole), str(busy), str(tmp_path / "gone")]
+    argv = ["sh", "-c", containers._SWEEP, "sh", str(whole), str(busy), str(tmp_path / "gone")]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert done.stdout == f"{busy}\n"
     assert not whole.exists()
     assert not (busy / "init.scope").exists()
+
+
+def test_podman_that_still_makes_a_machine_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one does whose harness was killed: what it makes is in no list yet."""
+    monkeypatch.setattr(containers, "MAKING", 0.5)
+    argv = ["podman", "-c", "read -r line", "run", "--label", "lab=a", "image"]
+    with subprocess.Popen(argv, executable="/bin/sh", stdin=subprocess.PIPE) as maker:
+        containers.await_makers("b")
+        with pytest.raises(LabError, match=f"lab a for long: process .*{maker.pid}"):
+            containers.await_makers("a")
+        maker.communicate(b"\n", timeout=10)
+    containers.await_makers("a")
