@@ -18,7 +18,6 @@ import pytest
 from lab.errors import LabError, StepFailed
 
 if TYPE_CHECKING:
-    from lab.plan import PlannedStep
     from lab.up import Run
 
 
@@ -52,12 +51,16 @@ class ScenarioFile(pytest.File):
         self._stack = ExitStack()
 
     def collect(self) -> Iterator[pytest.Item]:
-        """An item for each section. A scenario with an error in it is a collection error."""
+        """An item for each section. A scenario with an error in it is a collection error.
+
+        What the sections do is planned once the lab is there: it depends on the provider, too.
+        """
         from lab import plan, platforms, scenario
 
         platform = platforms.load(self.config.getoption("--lab-platform") or platforms.DEFAULT)
         for step in plan.plan(scenario.load(self.path), platform):
-            yield SectionItem.from_parent(self, name=f"{step.section} {step.title}", step=step)
+            name = f"{step.section} {step.title}"
+            yield SectionItem.from_parent(self, name=name, section=step.section)
 
     def run(self) -> Run:
         """The lab, brought up at the first call."""
@@ -99,10 +102,10 @@ class ScenarioFile(pytest.File):
 class SectionItem(pytest.Item):
     """One section of the book."""
 
-    def __init__(self, *, step: PlannedStep, **arguments: Any) -> None:
+    def __init__(self, *, section: str, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.step = step
-        self.user_properties.append(("section", step.section))
+        self.section = section
+        self.user_properties.append(("section", section))
 
     @property
     def scenario(self) -> ScenarioFile:
@@ -116,14 +119,14 @@ class SectionItem(pytest.Item):
             pytest.skip(f"section {self.scenario.failed} failed")
         try:
             run = self.scenario.run()
-            ended = run.runner.step(self.step)
+            ended = run.runner.step(run.step(self.section))
         except BaseException:
-            self.scenario.failed = self.step.section
+            self.scenario.failed = self.section
             raise
         self.user_properties.append(("cluster_seconds", f"{ended.cluster:.3f}"))
         self.user_properties.append(("harness_seconds", f"{ended.harness:.3f}"))
         if ended.verdict != "passed":
-            self.scenario.failed = self.step.section
+            self.scenario.failed = self.section
             raise StepFailed(ended.problem, hint=f"evidence and transcript: {run.results}")
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:

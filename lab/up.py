@@ -71,6 +71,10 @@ class Run:
     runner: Runner
     results: Path
 
+    def step(self, section: str) -> PlannedStep:
+        """The section of that number as it is done on this lab."""
+        return next(step for step in self.plan if step.section == section)
+
     def remaining(self, until: str = "") -> list[PlannedStep]:
         """The sections not done yet, up to and including `until`."""
         steps = self.plan
