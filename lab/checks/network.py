@@ -20,7 +20,7 @@ Answer = Literal["accepted", "refused", "rejected", "silent", "absent"]
 #   accepted  a process answers            refused  the machine was reached, nobody listens
 #   rejected  "no route to host" and such   silent   nothing came back
 #   absent    no machine has that address: "no route to host" is then our own kernel's word
-# For UDP a reachable port that somebody listens on is silent too: open, as far as one can tell.
+# A UDP port that somebody listens on is silent too, and one that a firewall drops: see _reached.
 _PROBE = """
 import errno, json, socket, sys
 def ask(address, port, protocol):
@@ -99,17 +99,30 @@ def _ports(context: Context, node: str, ports: list[str], source: str) -> dict[s
 
 @check("{node}'s firewall lets {ports} through")
 def ports_open(context: Context, node: Node, ports: list[str], seen_from: str = OUTSIDE) -> Seen:
-    """Each port (`3121/tcp`) is reached from elsewhere, whether or not somebody listens there."""
+    """Each port (`3121/tcp`) is reached from elsewhere, whether or not somebody listens there.
+
+    A UDP port that is silent is reached if somebody listens on it: who listens need not answer.
+    """
     answers = _ports(context, node, ports, seen_from)
-    reached = {
-        port: answer in ("accepted", "refused") or (answer == "silent" and port.endswith("/udp"))
-        for port, answer in answers.items()
-    }
+    looks = {port: _reached(context, node, port, answer) for port, answer in answers.items()}
     return Seen(
-        all(reached.values()),
-        ", ".join(f"{port} {answer}" for port, answer in answers.items()),
+        all(look.ok for look in looks.values()),
+        ", ".join(f"{port} {look.text}" for port, look in looks.items()),
         hint=f"lab exec {node} -- firewall-cmd --list-all",
     )
+
+
+def _reached(context: Context, node: str, port: str, answer: str) -> Seen:
+    """Whether the firewall let a packet through to a port, by what came back."""
+    number, _, protocol = port.partition("/")
+    if answer != "silent" or protocol != "udp":
+        return Seen(answer in ("accepted", "refused"), answer)
+    # The kernel refuses what reaches a port that nobody listens on: then silence is a firewall's.
+    host = context.machine(node).host
+    places = (context.lab.address(node), "0.0.0.0")  # a socket on `::` is counted for either
+    if any(host.socket(f"udp://{place}:{number}").is_listening for place in places):
+        return Seen(True, "silent, and listened on")
+    return Seen(False, "no answer: filtered, or nobody listens")
 
 
 @check("{node}'s firewall keeps {ports} closed")

@@ -561,6 +561,16 @@ def probed(*answers: str) -> World:
     return World(answers=list(answers))
 
 
+COROSYNC = "udp://192.168.122.100:5405"
+
+
+def silent(*sockets: str, tcp: str = "accepted") -> World:
+    """The host, with these sockets that are listened on; there is no answer from 5405/udp."""
+    world = on(HOST, sockets=sockets)
+    world.answers = ["refused", tcp, "refused", "silent"]
+    return world
+
+
 def from_host(answer: Answer) -> World:
     return runs(HOST, r"python3 -I -c .*", answer)
 
@@ -1722,15 +1732,28 @@ CASES = [
     Case(
         "ports_open",
         {"node": HOST, "ports": FOUR},
-        probed("refused", "accepted", "refused", "silent"),
+        probed("refused", "accepted", "refused", "refused"),
         [
-            (probed("refused", "rejected", "refused", "silent"), "3121/tcp rejected"),
-            (probed("refused", "silent", "refused", "silent"), "3121/tcp silent"),
+            (probed("refused", "rejected", "refused", "refused"), "3121/tcp rejected"),
+            (probed("refused", "silent", "refused", "refused"), "3121/tcp silent"),
             (probed("refused", "refused", "refused", "rejected"), "5405/udp rejected"),
             (probed("refused", "refused", "refused", "absent"), "5405/udp absent"),
             (probed("absent", "absent", "absent", "absent"), "2224/tcp absent"),
         ],
     ),
+    Case(  # with corosync, which says nothing to whom it does not know
+        "ports_open",
+        {"node": HOST, "ports": FOUR},
+        silent(COROSYNC),
+        [
+            (silent(), "5405/udp no answer: filtered, or nobody listens"),
+            (silent("udp://192.168.122.100:5404"), "5405/udp no answer"),
+            (silent("tcp://192.168.122.100:5405", "udp://192.168.122.10:5405"), "no answer"),
+            (silent(COROSYNC, tcp="silent"), "3121/tcp silent"),
+            (silent(COROSYNC, tcp="rejected"), "3121/tcp rejected"),
+        ],
+    ),
+    Case("ports_open", {"node": HOST, "ports": FOUR}, silent("udp://0.0.0.0:5405"), []),
     Case(
         "ports_open",
         {"node": HOST, "ports": ["3121"]},
@@ -2201,6 +2224,26 @@ def test_the_probe_really_asks(local: World, ports: dict[str, int], source: str)
     assert seen.ok
     assert seen.text == f"{both[0]} accepted, {both[1]} refused, {both[2]} refused"
     assert not look("ports_closed", local, node=HOST, ports=both, seen_from=source).ok
+
+
+@pytest.mark.parametrize(
+    ("family", "bound", "there"),
+    [
+        (socket.AF_INET, "127.0.0.1", True),
+        (socket.AF_INET, "0.0.0.0", True),
+        (socket.AF_INET6, "::", True),
+        (socket.AF_INET, "127.0.0.2", False),
+    ],
+)
+def test_who_listens_on_udp_is_really_looked_at(
+    local: World, family: socket.AddressFamily, bound: str, there: bool
+) -> None:
+    with socket.socket(family, socket.SOCK_DGRAM) as listener:
+        listener.bind((bound, 0))
+        local.outside = lambda lab, argv: ["echo", '["silent"]']  # type: ignore[method-assign]
+        port = f"{listener.getsockname()[1]}/udp"
+        assert look("ports_open", local, node=HOST, ports=[port]).ok == there
+    assert not look("ports_open", local, node=HOST, ports=[port]).ok
 
 
 def test_connections_really_made(local: World, ports: dict[str, int]) -> None:
