@@ -406,24 +406,22 @@ def test_exec_becomes_ssh(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_inside_becomes_the_program_where_libvirtd_is(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    became: list[list[str]] = []
-    monkeypatch.setattr(os, "execvp", lambda _file, argv: became.append(argv))
+    became: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr(os, "execvpe", lambda _file, argv, env: became.append((argv, env)))
     monkeypatch.setattr(network, "require", lambda _lab: None)
     monkeypatch.setattr(libvirtd, "revive", lambda _lab: True)
     monkeypatch.setenv("VAGRANT_LOG", "debug")
     Lab.create("nemo", SCENARIO, "debian-12", "vagrant")
     ended = run("inside", "--", "vagrant", "status", "--debug")
     assert ended.err == ""
-    (argv,) = became
-    assert argv[0] == "env"
-    assert "--unset=VAGRANT_LOG" in argv
-    assert f"LAB_NODES={libvirtd.folder('nemo')}/nodes.json" in argv
-    words = ["vagrant", "status", "--debug"]
-    assert argv[argv.index("nsenter") :] == libvirtd.inside("nemo", words)
+    ((argv, env),) = became
+    assert "VAGRANT_LOG" not in env
+    assert env["LAB_NODES"] == f"{libvirtd.folder('nemo')}/nodes.json"
+    assert argv == libvirtd.inside("nemo", ["vagrant", "status", "--debug"])
 
 
 def test_inside_is_for_labs_of_virtual_machines(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "execvp", lambda *_: pytest.fail("something was run"))
+    monkeypatch.setattr(os, "execvpe", lambda *_: pytest.fail("something was run"))
     make_lab("nemo")
     ended = run("inside", "--", "virsh", "list")
     assert ended.status == 2
