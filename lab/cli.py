@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        options = parser().parse_args(given)
+        options = _parsed(given)
         status: int = options.run(options)
         sys.stdout.flush()
         return status
@@ -43,6 +43,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = f" ({error.filename})" if error.filename else ""
         _complain(f"{error.strerror}{place}", "lab down removes what is there of a lab")
         return 3
+
+
+def _parsed(given: list[str]) -> argparse.Namespace:
+    """The options. Of a command for another machine or program every word is kept: argparse would
+    drop a second `--`, which is that command's own.
+    """
+    kept = "\0--"  # no argument of a process has a NUL in it
+    begun = given.index("--") + 1 if "--" in given else len(given)
+    words = [kept if word == "--" else word for word in given[begun:]]
+    options = parser().parse_args([*given[:begun], *words])
+    if "argv" in options:
+        options.argv = ["--" if word == kept else word for word in options.argv]
+    return options
 
 
 class _Parser(argparse.ArgumentParser):
@@ -147,7 +160,9 @@ def parser() -> argparse.ArgumentParser:
     run = command("exec", "nodes", "run a command on a node: lab exec NODE -- COMMAND")
     run.add_argument("node", metavar="NODE")
     run.add_argument("--name", default="", help="the lab (default: the only one)")
-    run.add_argument("argv", nargs="+", metavar="COMMAND")
+    about = "several words are run as they are: -- grep 'a b' file; one is a line for root's shell"
+    about += " there: -- 'crm_mon -1 | head'"
+    run.add_argument("argv", nargs="+", metavar="COMMAND", help=about)
 
     about = "run a program where a lab's libvirtd is: lab inside -- virsh list, … -- vagrant status"
     near = command("inside", "inside", about)

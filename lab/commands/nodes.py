@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 
 from lab import doctor as doctors
@@ -18,9 +19,13 @@ def ssh_(options: argparse.Namespace) -> int:
 
 
 def exec_(options: argparse.Namespace) -> int:
-    """`lab exec`: becomes ssh, so that the exit status is the command's own."""
+    """`lab exec`: becomes ssh, so that the exit status is the command's own.
+
+    ssh hands over one line, for a shell there: several words arrive as those words, one is a line.
+    """
     doctors.require()
-    _become_ssh(options.name, options.node, [" ".join(options.argv)])
+    words = options.argv
+    _become_ssh(options.name, options.node, [shlex.join(words) if len(words) > 1 else words[0]])
     return 3
 
 

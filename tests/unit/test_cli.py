@@ -394,13 +394,26 @@ def test_down_all_without_a_lab(run: Run) -> None:
     assert (ended.status, ended.out) == (0, "there is no lab\n")
 
 
-def test_exec_becomes_ssh(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["systemctl", "--no-pager", "status"], "systemctl --no-pager status"),
+        (["sh", "-c", "a; b 'c'"], """sh -c 'a; b '"'"'c'"'"''"""),
+        (["ls", "*.xml", "", "|"], "ls '*.xml' '' '|'"),
+        (["crm_mon -1 | head; id"], "crm_mon -1 | head; id"),
+        (["grep", "--", "-x", "--", "file"], "grep -- -x -- file"),
+    ],
+)
+def test_exec_becomes_ssh(
+    run: Run, monkeypatch: pytest.MonkeyPatch, words: list[str], line: str
+) -> None:
+    """Several words arrive as those words, a single one is a line for the shell there."""
     became: list[list[str]] = []
     monkeypatch.setattr(os, "execvp", lambda _file, argv: became.append(argv))
     lab = make_lab("nemo")
-    run("exec", "guest1", "--", "systemctl", "--no-pager", "status")
-    config = str(lab.access.ssh_config)
-    assert became == [["ssh", "-F", config, "guest1", "systemctl --no-pager status"]]
+    for name in ([], ["--name", "nemo"]):
+        run("exec", "guest1", *name, "--", *words)
+        assert became.pop() == ["ssh", "-F", str(lab.access.ssh_config), "guest1", line]
 
 
 def test_inside_becomes_the_program_where_libvirtd_is(
