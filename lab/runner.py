@@ -32,7 +32,7 @@ from lab.faults import NotHealed, Standing
 from lab.judge import Judge, crash
 from lab.lab import Lab
 from lab.observer import Observer
-from lab.plan import PlannedPart, PlannedStep, Use, key
+from lab.plan import PlannedCommand, PlannedPart, PlannedStep, Use, key
 from lab.reporter import Reporter
 from lab.typist import Stop, Typist
 
@@ -168,16 +168,19 @@ class Runner:
             for use in (*part.expect, *part.healed)
             if use.word.remember
         }
-        with self.observer.watching(), self._recovery(part):
+        with self.observer.watching(), self._recovery(part) as done:
             for command in part.commands:
                 self._typist.type(command, context)
+                done.append(command)
             for use in part.acts:
                 self._act(use, context)
+                done.append(use)
             with ExitStack() as standing:
                 if part.faults:
                     self.observer.begin_history()
                 for use in part.faults:
                     standing.enter_context(self._fault(use))
+                    done.append(use)
                 self._await(part.expect, context, memory, within)
             self._await(part.healed, context, memory, within)
 
@@ -190,32 +193,34 @@ class Runner:
             self._judge.check(use, context, remembered, deadline, phase="expect")
 
     @contextmanager
-    def _recovery(self, part: PlannedPart) -> Iterator[None]:
+    def _recovery(self, part: PlannedPart) -> Iterator[list[PlannedCommand | Use]]:
         """Keep the history of what the part breaks, and tell its time line at the end.
 
         A part breaks something if it has faults, or if it asks for the time line: then it is
-        its commands that do.
+        its commands that do. What of these is done goes into the list: of what a part that is cut
+        short did not come to, nothing has to recover.
         """
+        done: list[PlannedCommand | Use] = []
         uses = (*part.expect, *part.healed)
         if not part.faults and not any(use.word.name == "recovery" for use in uses):
-            yield
+            yield done
             return
         self.observer.begin_history()
         try:
-            yield
+            yield done
         finally:
             history = self.observer.end_history()
             assert history is not None
-            breaks = [use.text for use in part.faults]
-            breaks = breaks or [c.text for c in part.commands] or [use.text for use in part.acts]
-            self.report(
-                Recovered(
-                    section=self.report.section,
-                    text=", ".join(breaks),
-                    began=history.began,
-                    phases=history.phases(),
+            breaks = part.faults or part.commands or part.acts
+            if broken := [one.text for one in breaks if one in done]:
+                self.report(
+                    Recovered(
+                        section=self.report.section,
+                        text=", ".join(broken),
+                        began=history.began,
+                        phases=history.phases(),
+                    )
                 )
-            )
 
     @contextmanager
     def _fault(self, use: Use) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -1097,6 +1098,48 @@ def test_the_time_line_of_a_section_that_fails_is_told_too(
     assert stage.one(Recovered).phases == dict.fromkeys(
         ["detected", "fenced", "recovered", "reintegrated"]
     )
+
+
+RECOVERY = Use(Word("recovery", "it recovers", check(yes).word.function, BaseModel), {})
+
+
+@pytest.mark.parametrize(("cut", "told"), [("one", []), ("two", ["one"]), ("", ["one, two"])])
+def test_only_what_was_typed_has_a_time_line(stage: Stage, cut: str, told: list[str]) -> None:
+    stage.answers(**{text: KeyboardInterrupt() if text == cut else "" for text in ("one", "two")})
+    with suppress(KeyboardInterrupt):
+        stage.run(part(command("one"), command("two"), expect=(RECOVERY,)))
+    assert [event.text for event in stage.all(Recovered)] == told
+
+
+@pytest.mark.parametrize(
+    "answer", [(1, "no such process"), CommandTimeout("it hangs"), Unreachable("it is gone")]
+)
+def test_what_did_not_end_as_it_should_has_no_time_line(stage: Stage, answer: Any) -> None:
+    stage.answers(one=answer)
+    assert stage.run(part(command("one"), expect=(RECOVERY,))).verdict == "failed"
+    assert stage.all(CommandEnded)
+    assert not stage.all(Recovered)
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_the_time_line_of_what_an_action_breaks(stage: Stage, works: bool) -> None:
+    def do(_context: Context) -> str:
+        if not works:
+            raise CommandFailed("it cannot be done")
+        return "done"
+
+    stage.run(part(acts=(act(do),), expect=(RECOVERY,)))
+    assert [event.text for event in stage.all(Recovered)] == ["do it"] * works
+
+
+def test_only_faults_that_stood_have_a_time_line(stage: Stage, breakable: Breakable) -> None:
+    disk, cable = breakable.fault("disk"), breakable.fault("cable", LabError("no such cable"))
+    stage.answers(one=(1, ""))
+    stage.run(part(command("one"), faults=(disk,)))  # it never came to the fault
+    stage.run(part(faults=(cable,)))
+    assert not stage.all(Recovered)
+    stage.run(part(faults=(disk, cable)))
+    assert stage.one(Recovered).text == "disk is broken"
 
 
 # -- audits ---------------------------------------------------------------------------------
