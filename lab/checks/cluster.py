@@ -78,6 +78,8 @@ def cluster_stopped(context: Context, nodes: list[Node]) -> Seen:
     """Neither corosync nor pacemaker nor a daemon of it runs there, as processes."""
     running = []
     for node in nodes:
+        # Not by testinfra's host.process, which knows no patterns: it would fetch every process of
+        # the node, with its arguments, at each look.
         done = context.machine(node).run(f"pgrep -l -x '{pacemaker.PROCESSES}'")
         if done.exit not in (0, 1):
             return Seen(False, f"pgrep on {node}: {done.output.strip()}")

@@ -127,6 +127,8 @@ def service(
 
     A service that systemd does not know is neither.
     """
+    # Not by testinfra's host.service: to it a static unit is enabled, one that is masked or unknown
+    # is stopped, and a systemctl that fails, as on a machine that boots, is a crash of the check.
     command = "systemctl show --property=LoadState,ActiveState,UnitFileState"
     done = context.machine(node).run(f"{command} {shlex.quote(name)}", check=True)
     unit = dict(line.split("=", 1) for line in done.stdout.splitlines())

@@ -1574,6 +1574,7 @@ CASES = [
             (unit("loaded", "active", ""), "not enabled"),
             (unit("not-found", "inactive", ""), "not-found"),
             (unit("masked", "inactive", "masked"), "masked"),
+            (unit("loaded", "active", "enabled", 1), "ended with exit status 1"),
         ],
     ),
     Case(
