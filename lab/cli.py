@@ -209,7 +209,7 @@ def parser() -> argparse.ArgumentParser:
     deeds = group.add_subparsers(metavar="COMMAND", required=True, dest="deed")
     about = "build images now; the first lab would do it otherwise"
     build = command("build", "images", about, group=deeds)
-    build.add_argument("platform", nargs="*", metavar="PLATFORM", help="default: every one")
+    build.add_argument("platform", nargs="*", metavar="PLATFORM", help="default: all built here")
     build.add_argument("--box", action="store_true", help="the box for the provider vagrant too")
     about = "of a platform that starts from a box: where that is, a file or an address"
     build.add_argument("--from", dest="source", default="", metavar="FILE_OR_ADDRESS", help=about)
