@@ -19,12 +19,12 @@ from typing import Any
 
 import pytest
 import yaml
+from leftovers import remember_volumes, traces
 from xdist.scheduler import LoadScopeScheduling
 
 from lab import paths, platforms, scenario
 from lab.errors import CannotRun
-from lab.lab import everything
-from lab.providers import containers, controllers
+from lab.providers import containers
 
 LAB = [sys.executable, "-m", "lab.cli"]
 LONG = 2700.0  # seconds: more than any command of these tests may take
@@ -172,62 +172,6 @@ def eventually(condition: Callable[[], bool], within: float, what: str, every: f
         time.sleep(every)
 
 
-def traces(name: str) -> list[str]:
-    """Everything on this machine that shows a lab of that name: it should be nothing."""
-    found = [f"in `lab list`: {name}"] if name in everything() else []
-    if (paths.labs() / name).exists():
-        found.append(f"folder {paths.labs() / name}")
-    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-    found += [f"mount {line}" for line in mounts if re.search(rf"/run/lab/\w+/{name}\b", line)]
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        try:
-            mounted = (process / "mountinfo").read_text()
-        except OSError:
-            continue
-        known = rf"\blab-{name}-|/labs/{name}/|/net/{name}\b|bmc_daemon {name}\b"
-        if re.search(known, command) or f"/labs/{name}/vms/" in mounted:
-            found.append(f"process {process.name}: {command}")
-    found += [f"cgroup {path}" for path in _orphaned_cgroups()]
-    found += [f"cgroup {path}" for path in controllers.found(f"lab.{name}.*")]
-    for folder, folders, files in os.walk("/run/lab"):  # passes over what goes meanwhile
-        for path in (Path(folder, one) for one in (*folders, *files)):
-            if name in path.parts or path.name.startswith(f"{name}."):
-                found.append(f"file {path}")
-    return found
-
-
-def _orphaned_cgroups() -> set[Path]:
-    """Cgroups with no process, of containers that are gone: what a removed one would leave.
-
-    Those of other labs' machines are so for a moment, as they come and go: only what stays
-    counts.
-    """
-    left = _empty_cgroups()
-    end = time.monotonic() + 20
-    while left and time.monotonic() < end:
-        time.sleep(0.5)
-        left &= _empty_cgroups()
-    return left
-
-
-def _empty_cgroups() -> set[Path]:
-    known = {entry["Id"] for entry in containers.listed()}
-    found = set()
-    for top in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")):
-        for group in top.glob("libpod_parent/libpod-*"):
-            try:
-                empty = "populated 0" in (group / "cgroup.events").read_text()
-            except OSError:  # it went just now
-                continue
-            if empty and group.name.removeprefix("libpod-") not in known:
-                found.add(group)
-    return found
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, and behind each of them one of the shortest.
@@ -275,10 +219,13 @@ def _takes(item: pytest.Item) -> float:
 
 @pytest.fixture(scope="session", autouse=True)
 def images() -> None:
-    """Built images, so that no test's time is spent on them but the build's own."""
+    """Built images, so that no test's time is spent on them but the build's own; and what others
+    left here before is known.
+    """
     from lab import images as built
 
     built.ensure(platforms.load("debian-12"), print)
+    remember_volumes()
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import lab, no_secret, traces
+from conftest import lab, no_secret
+from leftovers import traces
 
 from lab import paths
 

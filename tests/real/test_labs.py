@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import Started, eventually, lab, traces
+from conftest import Started, eventually, lab
+from leftovers import traces
 
 from lab import command, paths
 from lab.lab import everything
@@ -123,7 +124,8 @@ def test_folder_gone(name: str) -> None:
 def test_machine_gone(name: str) -> None:
     """A lab whose machine was removed from outside does not go on as if nothing was."""
     assert lab("up", "guest-walkthrough", "--name", name, *UNTIL).status == 0
-    podman("rm", "--force", "--time=0", f"lab-{name}-example-host")
+    # With its volume, which podman otherwise leaves to whoever removes a container.
+    podman("rm", "--force", "--time=0", "--volumes", f"lab-{name}-example-host")
     done = lab("up", "guest-walkthrough", "--name", name)
     assert done.status == 3
     assert "example-host is gone" in done.output

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import eventually, lab, traces
+from conftest import eventually, lab
+from leftovers import traces
 
 from lab import kvm
 from lab.guests import IMAGES

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import await_room, traces
+from conftest import await_room
+from leftovers import traces
 
 pytestmark = [pytest.mark.real, pytest.mark.takes(20)]
 

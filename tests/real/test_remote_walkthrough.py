@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import LAB, OFFLINE, Done, Started, eventually, forget, lab, no_secret, traces
+from conftest import LAB, OFFLINE, Done, Started, eventually, forget, lab, no_secret
+from leftovers import traces
 
 from lab import bmc, paths
 from lab.lab import Lab

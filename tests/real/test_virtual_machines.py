@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Started, eventually, lab, no_secret, traces
+from conftest import Started, eventually, lab, no_secret
+from leftovers import traces
 
 from lab import faults, paths, snapshots
 from lab.lab import Lab
