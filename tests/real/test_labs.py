@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import this_machine
 from conftest import Started, eventually, lab
 from leftovers import traces
 
@@ -47,39 +48,17 @@ def test_two_labs_at_once(name: str) -> None:
         lab("down", names[1])
 
 
-def _kernel() -> dict[str, str]:
-    """The settings of this machine's kernel that no namespace has a copy of."""
-    settings = {}
-    for path in [*Path("/proc/sys/kernel").iterdir(), *Path("/proc/sys/fs").iterdir()]:
-        if path.is_file() and path.name not in {"ns_last_pid", "ostype"}:
-            try:
-                settings[str(path)] = path.read_text()
-            except OSError:
-                continue
-    # These count what is in use, or belong to a namespace of the reader.
-    counts = ("file-nr", "inode-nr", "inode-state", "dentry-state", "aio-nr", "hostname")
-    return {k: v for k, v in settings.items() if not k.endswith(counts)}
-
-
 def test_nothing_of_the_machine_changes(name: str) -> None:
-    """Kernel settings, network and firewall are the same with a lab and after it."""
-
-    def own() -> dict[str, object]:
-        links = command.run(["ip", "-o", "link"], within=10).stdout
-        addresses = command.run(["ip", "-o", "route", "show", "table", "all"], within=10).stdout
-        mounts = Path("/proc/mounts").read_text().splitlines()
-        cgroups_mounted = sorted(line for line in mounts if " /sys/fs/cgroup" in line)
-        return {**_kernel(), "links": links, "routes": addresses, "cgroups": cgroups_mounted}
-
-    before = own()
+    """Kernel settings, network, firewall and cgroups are the same with a lab and after it."""
+    before = this_machine.look()
     assert lab("up", "guest-walkthrough", "--name", name, *UNTIL).status == 0
-    assert own() == before
+    assert this_machine.changes(before) == []
     masked = lab(
         "exec", "example-host", "--name", name, "--", "systemctl is-enabled systemd-sysctl"
     )
     assert masked.output.strip() == "masked"
     assert lab("down", name).status == 0
-    assert own() == before
+    assert this_machine.changes(before) == []
 
 
 def test_another_scenario_under_a_name_in_use(name: str, tmp_path: Path) -> None:
