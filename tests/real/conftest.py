@@ -62,12 +62,16 @@ def lab(
     within: float = LONG,
     prefix: Sequence[str] = (),
     command: Sequence[str] = LAB,
+    provider: str = "podman",
 ) -> Done:
-    """Run `lab` to its end; both streams together. A traceback is never an answer."""
+    """Run `lab` to its end; both streams together. A traceback is never an answer.
+
+    `provider`: of a lab that comes up, unless its arguments name one; '' leaves the choice to lab.
+    """
     end = time.monotonic() + within
     while True:
         done = subprocess.run(
-            [*prefix, *command, *_words(arguments)],
+            [*prefix, *command, *_words(arguments, provider)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -80,10 +84,10 @@ def lab(
         await_room(arguments, end - time.monotonic())
 
 
-def _words(arguments: Sequence[str]) -> list[str]:
+def _words(arguments: Sequence[str], provider: str = "podman") -> list[str]:
     """The same machines everywhere: containers, unless a test says otherwise."""
-    own = arguments[:1] == ("up",) and "--provider" not in arguments
-    return [*arguments, *(["--provider", "podman"] if own else [])]
+    silent = arguments[:1] == ("up",) and "--provider" not in arguments
+    return [*arguments, *(["--provider", provider] if silent and provider else [])]
 
 
 def _full(output: str) -> bool:
@@ -162,6 +166,20 @@ def no_secret(name: str, folder: Path) -> None:
         text = path.read_text()
         assert not [key for key, value in secrets.items() if value in text], path
         assert "PRIVATE KEY" not in text
+
+
+def processes_of(name: str) -> dict[int, str]:
+    """Every process on a machine of the lab, by its network namespace: PID and command line."""
+    spaces = {p.stat().st_ino for p in Path("/run/lab/net").iterdir() if p.stem == name}
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "ns/net").stat().st_ino in spaces:
+                line = (process / "cmdline").read_bytes().decode(errors="replace")
+                found[int(process.name)] = line
+        except OSError:
+            continue
+    return found
 
 
 def eventually(condition: Callable[[], bool], within: float, what: str, every: float = 0.1) -> None:

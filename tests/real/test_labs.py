@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +14,10 @@ import this_machine
 from conftest import Started, eventually, lab
 from leftovers import traces
 
-from lab import command, paths
+from lab import command, paths, platforms, scenario
 from lab.lab import everything
 from lab.providers import cgroups
+from lab.providers.choice import choice
 
 pytestmark = [pytest.mark.real, pytest.mark.takes(20)]
 
@@ -46,6 +49,18 @@ def test_two_labs_at_once(name: str) -> None:
         assert lab("exec", "example-host", "--name", name, "--", "hostname").status == 0
     finally:
         lab("down", names[1])
+
+
+def test_the_provider_that_suits(name: str) -> None:
+    """Where none is asked for, a lab has what suits this machine, and one line says why."""
+    walkthrough = scenario.load(scenario.find("guest-walkthrough"))
+    suits = choice("", walkthrough, platforms.load(platforms.DEFAULT))
+    done = lab("up", "guest-walkthrough", "--name", name, *UNTIL, provider="")
+    assert done.status == 0, done.output
+    assert json.loads((paths.labs() / name / "lab.json").read_text())["provider"] == suits.provider
+    # Lines are broken where the screen ends, and what memory is free is another number each time.
+    said, why = (re.sub(r"\d+", "N", " ".join(text.split())) for text in (done.output, suits.why))
+    assert said.count("provider ") == said.count(f"provider {suits.provider}: {why}") == 1
 
 
 def test_nothing_of_the_machine_changes(name: str) -> None:

@@ -6,18 +6,23 @@ fail there and for that reason; then it is mended and the section must pass.
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import lab
+from conftest import Started, forget, lab, processes_of
 
 from lab import paths
 from lab.report import results
 
-pytestmark = [pytest.mark.real, pytest.mark.takes(280)]
+pytestmark = [pytest.mark.real, pytest.mark.takes(330)]
 
+# The last words on a guest that is gone; the last of them where it went under a command.
+LOST = "connection to guest1 was lost|guest1 cannot be reached|on guest1, this did not end"
 Steps = dict[str, Any]
 Make = Callable[[Callable[[Steps], None]], Path]
 
@@ -34,14 +39,23 @@ class Sabotaged:
         done = lab("up", str(self.altered(change)), "--name", self.name, "--until", until)
         assert done.status == 0, done.output
 
-    def fails(self, section: str, reason: str, change: Callable[[Steps], None]) -> None:
-        """The section, and no other one, fails, and the reason is the one that was made."""
+    def fails(self, section: str, reason: str, change: Callable[[Steps], None]) -> list[str]:
+        """The section, and no other one, fails, and the reason is the one that was made; what
+        became of the cluster meanwhile, in words.
+        """
         done = lab("up", str(self.altered(change)), "--name", self.name, "--until", section)
         assert done.status == 1, done.output
+        problem, changes = self.failed(section)
+        assert reason in problem
+        return changes
+
+    def failed(self, section: str) -> tuple[str, list[str]]:
+        """Why the last run's only section failed, and the changes of the cluster in that run."""
         events = results.read(paths.results() / self.name / "latest" / "results.jsonl")
         ended = [e for e in events if e["event"] == "StepEnded"]
         assert [(e["section"], e["verdict"]) for e in ended] == [(section, "failed")]
-        assert reason in ended[0]["problem"]
+        changed = [e["changes"] for e in events if e["event"] == "ClusterChanged"]
+        return ended[0]["problem"], [one for changes in changed for one in changes]
 
     def on(self, node: str, command: str) -> None:
         """Break or mend something by hand."""
@@ -50,7 +64,7 @@ class Sabotaged:
 
 
 def test_sabotage(name: str, altered: Make) -> None:
-    """Six ways to break chapter 4, and a reboot that does not happen."""
+    """Six ways to break chapter 4, a reboot that does not happen, and a guest that dies."""
     sabotaged = Sabotaged(name, altered)
     host, guest = "example-host", "guest1"
 
@@ -107,7 +121,9 @@ def test_sabotage(name: str, altered: Make) -> None:
 
     disk = "/var/lib/libvirt/images/guest1.qcow2"
     sabotaged.on(host, f"mv {disk} {disk}.away")
-    sabotaged.fails("4.3.2", "libvirt says that guest1 is running", soon)
+    changes = sabotaged.fails("4.3.2", "libvirt says that guest1 is running", soon)
+    # It is no slow machine: the cluster tried, and could not.
+    assert any(one.startswith("failed: vm-guest1_start_0 on example-host") for one in changes)
     sabotaged.on(host, f"mv {disk}.away {disk}")
     sabotaged.on(host, "pcs resource delete vm-guest1 --force")
     sabotaged.on(host, "virsh define /etc/pacemaker/guest1.xml")
@@ -119,3 +135,29 @@ def test_sabotage(name: str, altered: Make) -> None:
         steps["4.3.3"]["parts"][1]["within"] = "5s"
 
     sabotaged.fails("4.3.3", "resource FAKE3 is started on guest1", no_constraint)
+
+    _killed(sabotaged)
+
+
+def _killed(sabotaged: Sabotaged) -> None:
+    """The guest's process is killed from outside while a section waits for something in it."""
+    name = sabotaged.name
+    sabotaged.on("example-host", "pcs property set maintenance-mode=true")  # it stays dead
+    forget(name, "4.2.4")
+
+    def in_vain(steps: Steps) -> None:
+        key = {"node": "guest1", "path": "/etc/pacemaker/authkey"}
+        waits = {"book": ["true"], "expect": [{"no_file": key}], "within": "15s"}
+        steps["4.2.4"] |= {"before": [], "adapt": [], **waits}
+
+    (guest,) = [pid for pid, line in processes_of(name).items() if "guest=guest1" in line]
+    started = Started("up", str(sabotaged.altered(in_vain)), "--name", name, "--until", "4.2.4")
+    started.until("waiting until")
+    os.kill(guest, signal.SIGKILL)
+    output, _ = started.process.communicate(timeout=180)
+    assert started.process.returncode == 1, output
+    assert "Traceback" not in output
+    assert output.count("4.2.4  failed: ") == 1, output
+    problem, _ = sabotaged.failed("4.2.4")
+    assert re.search(LOST, problem), problem
+    assert lab("down", name).status == 0
