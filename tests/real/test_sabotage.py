@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,11 @@ class Sabotaged:
         assert [(e["section"], e["verdict"]) for e in ended] == [(section, "failed")]
         changed = [e["changes"] for e in events if e["event"] == "ClusterChanged"]
         return ended[0]["problem"], [one for changes in changed for one in changes]
+
+    def evidence(self, section: str, node: str = "example-host") -> dict[str, str]:
+        """What was kept of a node when the section failed."""
+        folder = paths.results() / self.name / "latest" / f"evidence-{section}" / node
+        return {file.name: file.read_text() for file in folder.iterdir()}
 
     def on(self, node: str, command: str) -> None:
         """Break or mend something by hand."""
@@ -124,6 +130,10 @@ def test_sabotage(name: str, altered: Make) -> None:
     changes = sabotaged.fails("4.3.2", "libvirt says that guest1 is running", soon)
     # It is no slow machine: the cluster tried, and could not.
     assert any(one.startswith("failed: vm-guest1_start_0 on example-host") for one in changes)
+    _tell(sabotaged.evidence("4.3.2"))
+    assert "cannot be reached" in sabotaged.evidence("4.3.2", guest)["unreachable.txt"]
+    # What it said before it was gone is all that there is of it.
+    assert "lab boot " in sabotaged.evidence("4.3.2", guest)["console.txt"]
     sabotaged.on(host, f"mv {disk}.away {disk}")
     sabotaged.on(host, "pcs resource delete vm-guest1 --force")
     sabotaged.on(host, "virsh define /etc/pacemaker/guest1.xml")
@@ -135,8 +145,35 @@ def test_sabotage(name: str, altered: Make) -> None:
         steps["4.3.3"]["parts"][1]["within"] = "5s"
 
     sabotaged.fails("4.3.3", "resource FAKE3 is started on guest1", no_constraint)
+    _tell(sabotaged.evidence("4.3.3"))
+    there = sabotaged.evidence("4.3.3", guest)
+    assert "pacemaker-remoted" in there["journal.txt"]
+    assert "pacemaker-remoted" in there["processes.txt"]
+    assert ":3121" in there["sockets.txt"]
+    assert "high-availability" in there["firewall.txt"]
+    assert there["console.txt"].count("lab boot ") > 1  # of each time that it was started
+    assert "unreachable.txt" not in there
 
     _killed(sabotaged)
+
+
+def _tell(evidence: dict[str, str]) -> None:
+    """What is kept of the host tells what was going on there."""
+    assert len(evidence["journal.txt"].splitlines()) > 100
+    assert ET.fromstring(evidence["crm_mon.xml"]).find(".//node[@name='example-host']") is not None
+    assert ET.fromstring(evidence["cib.xml"]).find(".//primitive[@id='vm-guest1']") is not None
+    for file, text in {
+        "crm_mon.txt": "vm-guest1",
+        "corosync.conf": "cluster_name: mycluster",
+        "corosync.log": "[TOTEM ]",
+        "pacemaker.log": "vm-guest1",
+        "libvirt.txt": "guest1",
+        "sockets.txt": ":2224",
+        "firewall.txt": "high-availability",
+        "processes.txt": "pacemaker-controld",
+        "units.txt": "corosync.service",
+    }.items():
+        assert text in evidence[file], (file, evidence[file][:500])
 
 
 def _killed(sabotaged: Sabotaged) -> None:
