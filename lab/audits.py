@@ -257,7 +257,7 @@ def failed_actions(scene: Scene) -> Seen:
             resource = re.sub(r":\d+$", "", action.resource)  # the number of a clone's instance
             announced = f"{resource} {action.operation}" in scene.announced_failures
             if one not in scene.known_failures and not announced:
-                yield f"{action.text} ({action.reason})" if action.reason else action.text
+                yield action.told
 
     wrong = scene.told(violations)
     return _seen(wrong, f"{len(all_)}, all known or announced" if all_ else "none")

@@ -114,8 +114,12 @@ class Runner:
         except Exception as error:  # noqa: BLE001  # a defect of ours is no verdict on the book
             verdict, problem = "error", crash(error)
         self.observer.hear()
-        if verdict != "passed" and self.observer.ended:
-            problem += f" ({', '.join(dict.fromkeys(self.observer.ended))})"
+        if verdict != "passed":
+            # What is awaited in vain seldom says why: the machine ended, or the cluster gave up.
+            failed = (f"failed action: {one.told}" for one in self.observer.last.failed)
+            besides = [one for one in (*self.observer.ended, *failed) if one not in problem]
+            if besides:
+                problem += f" ({'; '.join(dict.fromkeys(besides))})"
         if verdict == "passed":
             self.lab.record.done.append(step.section)
             self.lab.save()

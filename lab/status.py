@@ -113,6 +113,11 @@ class FailedAction:
         """What failed where."""
         return f"{self.key} on {self.node}: {self.status}"
 
+    @property
+    def told(self) -> str:
+        """What failed where, and why if that is known."""
+        return f"{self.text} ({self.reason})" if self.reason else self.text
+
 
 @dataclass(frozen=True)
 class ClusterStatus:

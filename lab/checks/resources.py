@@ -141,8 +141,8 @@ def failed_action(context: Context, resource: str, operation: str, reason: str =
     """
     failed = context.status().failed
     hit = [a for a in failed if (a.resource, a.operation) == (resource, operation)]
-    told = [f"{a.text} ({a.reason})" if a.reason else a.text for a in failed]
-    return Seen(any(reason in a.reason for a in hit), "; ".join(told) or "no failed action")
+    told = "; ".join(action.told for action in failed)
+    return Seen(any(reason in action.reason for action in hit), told or "no failed action")
 
 
 @check("no failed action of {resource} is recorded")

@@ -149,6 +149,19 @@ def test_killed_harness(name: str) -> None:
     assert "there is no lab" in lab("down", name).output
 
 
+def test_killed_while_machines_are_made(name: str) -> None:
+    """`kill -9` while podman is at work, which goes on: what it still makes goes too."""
+    started = Started("up", "remote-walkthrough", "--name", name)
+    makers = ["pgrep", "--full", f"podman run .*=?lab={name} "]
+    started.until("machines:")
+    eventually(lambda: not command.run(makers, within=5, check=False).returncode, 20, "podman run")
+    started.end(signal.SIGKILL)
+    assert lab("down", name).status == 0
+    # One that came later would be there by then.
+    eventually(lambda: command.run(makers, within=5, check=False).returncode == 1, 60, "its end")
+    assert traces(name) == []
+
+
 @pytest.mark.takes(70)
 def test_interrupted_wait_and_carrying_on(name: str) -> None:
     """Ctrl-C while a DC is awaited: exit 130, the lab stays, `lab up` does that section again."""

@@ -45,7 +45,7 @@ from lab.plan import PlannedCommand, PlannedPart, PlannedStep, Use, key
 from lab.platform import Platform
 from lab.reporter import Reporter
 from lab.runner import Runner
-from lab.status import ClusterStatus, NodeStatus, NoStatus, ResourceStatus
+from lab.status import ClusterStatus, FailedAction, NodeStatus, NoStatus, ResourceStatus
 from lab.vocabulary import Word
 
 HOST = "example-host"
@@ -1237,3 +1237,19 @@ def test_a_failure_names_the_machines_that_ended_by_themselves(stage: Stage) -> 
     assert stage.run(part(expect=(check(ends("node1")),))).problem == ""
     failed = stage.run(part(expect=(check(ends("node2")),), within=SHORT))
     assert failed.problem.endswith(" (node2 is off by itself (failed))")
+
+
+def test_a_failure_names_what_failed_in_the_cluster(stage: Stage) -> None:
+    """What is awaited in vain is seldom the reason: the cluster may have given up."""
+    action = FailedAction("guest1_start_0", HOST, "Error occurred", "Connection timed out")
+
+    def waits(context: Context) -> Seen:
+        assert context.observer is not None
+        context.observer.notice(ClusterStatus(nodes=online(HOST).nodes, failed=(action,)))
+        return Seen(False, "offline")
+
+    failed = stage.run(part(expect=(check(waits),), within=SHORT))
+    assert failed.problem.endswith(
+        f"seen: offline (failed action: guest1_start_0 on {HOST}: Error occurred "
+        "(Connection timed out))"
+    )
