@@ -92,6 +92,30 @@ def remove(containers: list[dict[str, Any]]) -> None:
         raise LabError(f"these cgroups of removed containers stay: {' '.join(still.split())}")
 
 
+def volume(lab: str, node: str) -> str:
+    """A volume for that machine, made now unless it is there; its name.
+
+    It has the lab's label, so that it is found when its container is gone.
+    """
+    name = f"lab-{lab}-{node}"
+    if name not in volumes(lab):
+        podman(["volume", "create", "--label", f"lab={lab}", name])
+    return name
+
+
+def volumes(lab: str) -> list[str]:
+    """The volumes of a lab's machines."""
+    if not cgroups.entered():
+        return []
+    return podman(["volume", "ls", "--quiet", f"--filter=label=lab={lab}"]).split()
+
+
+def remove_volumes(lab: str) -> None:
+    """Remove them; no container uses them any more."""
+    if names := volumes(lab):
+        podman(["volume", "rm", *names])
+
+
 def check_room(new: int) -> None:
     """Raise CannotRun if the kernel's limit of inotify instances has no room for new machines.
 

@@ -40,6 +40,9 @@ from lab.providers.containers import (
     listed,
     podman,
     remove,
+    remove_volumes,
+    volume,
+    volumes,
 )
 from lab.providers.podman_images import Copy
 
@@ -107,7 +110,7 @@ class Podman(network.Switch):
         if machine.hypervisor:
             mounts += ["--volume", f"{order.images.folder}:/srv/images:ro"]
             # A volume is no overlay file system, so that podman there can stack its own on it.
-            mounts += ["--volume", "/var/lib/containers"]
+            mounts += ["--volume", f"{volume(order.lab, node)}:/var/lib/containers"]
             groups = controllers.create(_groups(order.lab, node))
             may_mount = "".join(f"{name}\n" for name in controllers.hierarchies())
             (FOLDER / order.lab / node / "controllers").write_text(may_mount)
@@ -137,6 +140,7 @@ class Podman(network.Switch):
         with lock.hold(LOCK, MACHINERY, within=WAIT, shared=True):
             await_makers(lab)
             remove(listed(lab))
+            remove_volumes(lab)
             controllers.remove(controllers.found(_groups(lab)))
             network.remove(lab)
             shutil.rmtree(FOLDER / lab, ignore_errors=True)
@@ -182,6 +186,7 @@ class Podman(network.Switch):
 
     def leftovers(self, lab: str) -> list[str]:
         found = [f"container {entry['Names'][0]}" for entry in listed(lab)]
+        found += [f"volume {name}" for name in volumes(lab)]
         found += [f"network namespace {path}" for path in network.found(lab)]
         found += [f"cgroup {path}" for path in controllers.found(_groups(lab))]
         if (FOLDER / lab).exists():

@@ -118,8 +118,7 @@ def test_folder_gone(name: str) -> None:
 def test_machine_gone(name: str) -> None:
     """A lab whose machine was removed from outside does not go on as if nothing was."""
     assert lab("up", "guest-walkthrough", "--name", name, *UNTIL).status == 0
-    # With its volume, which podman otherwise leaves to whoever removes a container.
-    podman("rm", "--force", "--time=0", "--volumes", f"lab-{name}-example-host")
+    podman("rm", "--force", "--time=0", f"lab-{name}-example-host")
     done = lab("up", "guest-walkthrough", "--name", name)
     assert done.status == 3
     assert "example-host is gone" in done.output

@@ -35,6 +35,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(podman, "LOCK", made.lock)
     monkeypatch.setattr(podman, "FOLDER", tmp_path / "labs")
     monkeypatch.setattr(podman, "listed", lambda lab="": [])
+    monkeypatch.setattr(podman, "volumes", lambda _lab: [])
+    monkeypatch.setattr(podman, "remove_volumes", lambda lab: made.done.append(f"volumes {lab}"))
     monkeypatch.setattr(controllers, "found", lambda pattern: [])
     monkeypatch.setattr(network, "found", lambda lab: [])
     monkeypatch.setattr(network, "labs", set)
@@ -48,14 +50,14 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 def test_the_last_lab_takes_all_with_it(machine: Machine) -> None:
     podman.Podman().down("a")
-    assert machine.done == ["remove a", "leave", "tidy"]
+    assert machine.done == ["volumes a", "remove a", "leave", "tidy"]
 
 
 def test_two_labs_are_removed_at_once(machine: Machine) -> None:
     """Another `lab down` is neither waited for nor disturbed: it tidies up itself."""
     with lock.hold(machine.lock, MACHINERY, shared=True):
         podman.Podman().down("a")
-    assert machine.done == ["remove a"]
+    assert machine.done == ["volumes a", "remove a"]
 
 
 def test_after_a_reboot_the_namespace_is_made_alone(
@@ -64,7 +66,7 @@ def test_after_a_reboot_the_namespace_is_made_alone(
     """… while nobody else is at work with podman, and a lab that is being made is waited for."""
     machine.entered = False
     podman.Podman().down("a")
-    assert machine.done == ["enter", "remove a", "leave", "tidy"]
+    assert machine.done == ["enter", "volumes a", "remove a", "leave", "tidy"]
     machine.entered = False
     machine.done.clear()
     monkeypatch.setattr(podman, "WAIT", 0.1)
