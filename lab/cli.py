@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        options = _parsed(given)
+        options = parser().parse_args(given)
         status: int = options.run(options)
         sys.stdout.flush()
         return status
@@ -45,22 +45,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 3
 
 
-def _parsed(given: list[str]) -> argparse.Namespace:
-    """The options. Of a command for another machine or program every word is kept: argparse would
-    drop a second `--`, which is that command's own.
-    """
-    kept = "\0--"  # no argument of a process has a NUL in it
-    begun = given.index("--") + 1 if "--" in given else len(given)
-    words = [kept if word == "--" else word for word in given[begun:]]
-    options = parser().parse_args([*given[:begun], *words])
-    if "argv" in options:
-        options.argv = ["--" if word == kept else word for word in options.argv]
-    return options
-
-
 class _Parser(argparse.ArgumentParser):
+    """Complains of what it does not know by itself: argparse leaves that to the topmost one, whose
+    help says nothing of it. `usage_line`: of a command that takes another program's command line.
+    """
+
+    usage_line = ""
+
     def error(self, message: str) -> NoReturn:
-        raise BadInput(message, hint=f"{self.prog} --help")
+        raise BadInput(message, hint=self.usage_line or f"{self.prog} --help")
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        given = list(args or ())
+        options, left = super().parse_known_args(
+            _kept(given) if self.usage_line else given, namespace
+        )
+        if left and self.usage_line and "--" not in given:
+            self.error(f"put -- before COMMAND: {left[0]} is no option of {self.prog}")
+        if left:
+            self.error(f"unrecognized arguments: {' '.join(left)}")
+        if self.usage_line:
+            options.argv = ["--" if word == _KEPT else word for word in options.argv]
+        return options, left
+
+
+_KEPT = "\0--"  # no argument of a process has a NUL in it
+
+
+def _kept(given: list[str]) -> list[str]:
+    """Behind the first `--` others are the other program's own, and argparse would drop one."""
+    begun = given.index("--") + 1 if "--" in given else len(given)
+    return [*given[:begun], *(_KEPT if word == "--" else word for word in given[begun:])]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -76,8 +93,8 @@ def parser() -> argparse.ArgumentParser:
 
     def command(
         name: str, module: str, about: str, *, json: bool = False, group: Any = commands
-    ) -> argparse.ArgumentParser:
-        made: argparse.ArgumentParser = group.add_parser(name, help=about, description=about)
+    ) -> _Parser:
+        made: _Parser = group.add_parser(name, help=about, description=about)
         made.set_defaults(run=_command(module, name))
         if json:
             made.add_argument("--json", action="store_true", help="print JSON, for scripts")
@@ -158,6 +175,7 @@ def parser() -> argparse.ArgumentParser:
     ssh.add_argument("--name", default="", help="the lab (default: the only one)")
 
     run = command("exec", "nodes", "run a command on a node: lab exec NODE -- COMMAND")
+    run.usage_line = "lab exec [--name LAB] NODE -- COMMAND"
     run.add_argument("node", metavar="NODE")
     run.add_argument("--name", default="", help="the lab (default: the only one)")
     about = "several words are run as they are: -- grep 'a b' file; one is a line for root's shell"
@@ -166,6 +184,7 @@ def parser() -> argparse.ArgumentParser:
 
     about = "run a program where a lab's libvirtd is: lab inside -- virsh list, … -- vagrant status"
     near = command("inside", "inside", about)
+    near.usage_line = "lab inside [--name LAB] -- COMMAND"
     near.add_argument("--name", default="", help="the lab (default: the only one)")
     near.add_argument("argv", nargs="+", metavar="COMMAND")
 

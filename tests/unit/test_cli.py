@@ -140,6 +140,13 @@ def files(folder: Path) -> set[str]:
         (["up", WALK, "--untill", "4.1.1"], "unrecognized arguments: --untill"),
         (["completion", "fish"], "invalid choice: 'fish'"),
         (["exec", "example-host"], "required: COMMAND"),
+        (["exec", "example-host"], "try: lab exec [--name LAB] NODE -- COMMAND"),
+        (["exec", "example-host", "ls", "-l"], "put -- before COMMAND: -l is no option of lab"),
+        (["inside", "virsh", "list", "--all"], "put -- before COMMAND: --all is no option of"),
+        (["exec", "--nmae", "x", "example-host", "--", "ls", "-l"], "unrecognized arguments: --nm"),
+        (["list", "extra"], "unrecognized arguments: extra\n  try: lab list --help"),
+        (["fault", "list", "--al"], "unrecognized arguments: --al\n  try: lab fault list --help"),
+        (["--al", "list"], "unrecognized arguments: --al\n  try: lab --help"),
         (["up", "walkthrough"], f"no scenario 'walkthrough'; did you mean {WALK}?"),
         (["up", "nothing-like-it"], f"scenarios: {', '.join(scenario.names())}, or"),
         (["up", "missing.yaml"], "there is no scenario file missing.yaml"),
@@ -414,6 +421,12 @@ def test_exec_becomes_ssh(
     for name in ([], ["--name", "nemo"]):
         run("exec", "guest1", *name, "--", *words)
         assert became.pop() == ["ssh", "-F", str(lab.access.ssh_config), "guest1", line]
+
+
+@pytest.mark.parametrize("command", [["exec", "node1"], ["inside"]])
+def test_what_stands_behind_the_first_dashes_is_the_commands_own(command: list[str]) -> None:
+    words = ["grep", "--name", "--", "-x", "--", "f"]
+    assert cli.parser().parse_args([*command, "--name", "nemo", "--", *words]).argv == words
 
 
 def test_inside_becomes_the_program_where_libvirtd_is(
