@@ -16,7 +16,7 @@ from lab.coverage import Cover, Last, Plans, Ran, Row
 from lab.drift import Difference, Drift, drift
 from lab.errors import BadInput
 from lab.report import readme
-from lab.report.coverage import LEGEND, NOT_COVERED, counts, not_covered, totals, verdict
+from lab.report.coverage import LEGEND, NOT_COVERED, NOWHERE, counts, not_covered, totals, verdict
 from lab.report.summary import STYLES
 
 README = paths.ROOT / "README.md"
@@ -30,6 +30,9 @@ def book_(options: argparse.Namespace) -> int:
     found = coverage.planned([wanted] if wanted else [])
     for problem in found.problems:
         aside(problem)
+    if options.drift:
+        for scenario, reasons in found.nowhere.items():
+            aside(f"left out: {scenario} cannot run there: {reasons[options.drift]}")
     if options.record:
         return _record(recorded.read(recorded.FILE), _runs(options.lab), found)
     ran = recorded.read(recorded.FILE) if options.recorded else _runs(options.lab)
@@ -138,6 +141,8 @@ def _print_table(book: books.Book, rows: Sequence[Row], platforms: Sequence[str]
 def _cell(cover: Cover | None) -> Text:
     if cover is None:
         return Text("no plan", "dim")
+    if cover.nowhere:
+        return Text(NOWHERE, "dim")
     said = Text(f"{counts(cover):<4} ")
     if not cover.last:
         return said.append("no run", "dim")
@@ -201,6 +206,7 @@ def _cover_json(cover: Cover) -> dict[str, Any]:
         "adapted": cover.step.adapted,
         "added": cover.step.added,
         "in_words": cover.words,
+        "cannot_run": cover.nowhere,
         "last": [_last_json(one) for one in cover.last],
     }
 

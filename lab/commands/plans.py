@@ -15,6 +15,7 @@ from lab import scenario as scenarios
 from lab.commands import Screen, aside, print_json
 from lab.errors import BadInput
 from lab.plan import PlannedCommand, Use
+from lab.providers.choice import nowhere
 
 
 def show_(options: argparse.Namespace) -> int:
@@ -22,6 +23,7 @@ def show_(options: argparse.Namespace) -> int:
     scenario = scenarios.load(scenarios.find(options.scenario))
     platform = platforms.load(options.platform)
     plan = plans.plan(scenario, platform)
+    cannot = nowhere(scenario, platform)
     verbatim = sum(step.verbatim for step in plan)
     adapted = sum(step.adapted for step in plan)
     added = sum(step.added for step in plan)
@@ -40,9 +42,18 @@ def show_(options: argparse.Namespace) -> int:
             for step in plan
         ]
         counts = {"verbatim": verbatim, "adapted": adapted, "added": added}
-        return print_json({"platform": platform.name, "counts": counts, "sections": sections})
+        return print_json(
+            {
+                "platform": platform.name,
+                "cannot_run": cannot,
+                "counts": counts,
+                "sections": sections,
+            }
+        )
     screen = Screen(highlight=False, soft_wrap=True)
     screen.print(f"{scenario.chapter}  {scenario.title}, on {platform.title}", style="bold")
+    if cannot:
+        screen.print(Text(f"cannot run there: {cannot}", "bold red"))
     for step in plan:
         screen.print()
         screen.print(Text(f"{step.section}  {step.title}", "bold underline"))

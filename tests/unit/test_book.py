@@ -525,6 +525,7 @@ def test_json(made_up: Path, lab_book: Run) -> None:
                 "adapted": 2,
                 "added": 1,
                 "in_words": 0,
+                "cannot_run": "",
                 "last": [
                     {
                         "provider": "podman",
