@@ -22,6 +22,8 @@ exit status: 0 all is well, 1 a section or command failed, 2 bad input,
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
     signal.signal(signal.SIGTERM, _interrupt)
+    if not os.environ.get("COLUMNS", "").strip("0"):  # 0: not known, and no width to fold to
+        os.environ.pop("COLUMNS", None)
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options = parser().parse_args(given)

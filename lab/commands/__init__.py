@@ -6,6 +6,7 @@ Here is what they share.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -15,9 +16,18 @@ from rich.table import Table
 from lab.errors import BadInput
 from lab.lab import Lab, everything
 
+_ENDLESS = 100_000  # characters of a line that no terminal folds
+
 
 class Screen(Console):
-    """rich's, which would exit with 1 by itself where the reader (head, less) is gone."""
+    """rich's, which would exit with 1 by itself where the reader (head, less) is gone, and fold at
+    80 characters where no terminal says how many there are.
+    """
+
+    def __init__(self, *, soft_wrap: bool = False) -> None:
+        super().__init__(highlight=False, soft_wrap=soft_wrap)
+        if not self.file.isatty() and "COLUMNS" not in os.environ:
+            self.width = _ENDLESS
 
     def on_broken_pipe(self) -> None:
         """Called while the error is handled: the command line knows what to do with it."""

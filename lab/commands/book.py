@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from lab import book as books
@@ -20,7 +22,10 @@ from lab.report.coverage import LEGEND, NOT_COVERED, NOWHERE, counts, not_covere
 from lab.report.summary import STYLES
 
 README = paths.ROOT / "README.md"
-_WIDE = 160  # characters of a line where no terminal has a say
+_NARROW = 60  # characters: a line of fewer has none to spare
+_TITLE = 11  # characters that the titles of sections have at least, however narrow the terminal
+_VERDICT = 10  # … and verdicts: a date in one piece
+_COUNTS = 4  # … and counts
 
 
 def book_(options: argparse.Namespace) -> int:
@@ -104,15 +109,17 @@ def _record(there: list[Ran], new: list[Ran], found: Plans) -> int:
 
 
 def _print_table(book: books.Book, rows: Sequence[Row], platforms: Sequence[str]) -> None:
-    screen = Screen(highlight=False)
-    if not screen.is_terminal:
-        screen.width = _WIDE
+    screen = Screen()
     screen.print(Text(f"{book.title}, edition {book.edition}", "bold"))
     screen.print()
     titles = {chapter.number: chapter.title for chapter in book.chapters}
     table = columns("§", "section", *platforms)
-    for column in table.columns[2:]:
-        column.no_wrap = True
+    table.collapse_padding = narrow = screen.width < _NARROW
+    number, title, *verdicts = table.columns
+    number.no_wrap = True
+    title.min_width = _TITLE
+    for column in verdicts:
+        column.min_width = _VERDICT + (0 if narrow else _COUNTS)
     chapter = scenario = None
     for row in rows:
         if row.chapter != chapter:
@@ -129,7 +136,7 @@ def _print_table(book: books.Book, rows: Sequence[Row], platforms: Sequence[str]
             if name != scenario:
                 scenario = name
                 table.add_row("", Text(f"scenario {name}", "dim"))
-            cells = [_cell(covers.get(platform)) for platform in platforms]
+            cells = [_cell(covers.get(platform), narrow=narrow) for platform in platforms]
             table.add_row(row.section, Text(row.title), *cells)
     screen.print(table)
     screen.print()
@@ -138,24 +145,27 @@ def _print_table(book: books.Book, rows: Sequence[Row], platforms: Sequence[str]
     screen.print(Text(LEGEND, "dim"))
 
 
-def _cell(cover: Cover | None) -> Text:
+def _cell(cover: Cover | None, *, narrow: bool) -> RenderableType:
+    """Counts and verdicts: beside each other, or on narrow terminals below each other."""
     if cover is None:
         return Text("no plan", "dim")
     if cover.nowhere:
         return Text(NOWHERE, "dim")
-    said = Text(f"{counts(cover):<4} ")
-    if not cover.last:
-        return said.append("no run", "dim")
-    indent = "\n" + " " * len(said)
-    for number, one in enumerate(cover.last):
-        style = "dim" if one.older else STYLES[one.ran.verdict]
-        said.append(indent if number else "").append(verdict(one), style)
-    return said
+    verdicts = Text("\n").join(
+        [Text(verdict(one), "dim" if one.older else STYLES[one.ran.verdict]) for one in cover.last]
+        or [Text("no run", "dim")]
+    )
+    if narrow:
+        return Text(f"{counts(cover)}\n") + verdicts
+    cell = Table.grid(padding=(0, 1))
+    cell.add_column(no_wrap=True, min_width=_COUNTS)
+    cell.add_row(counts(cover), verdicts)
+    return cell
 
 
 def _print_drift(found: Plans, drifts: Sequence[Drift]) -> None:
     (platform,) = found.platforms
-    screen = Screen(highlight=False, soft_wrap=True)
+    screen = Screen(soft_wrap=True)
     screen.print(Text(f"What is otherwise than in the book on {platform.title}", "bold"))
     for one in drifts:
         screen.print()

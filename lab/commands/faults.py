@@ -46,7 +46,7 @@ def list_(options: argparse.Namespace) -> int:
     for one in standing:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.at))
         table.add_row(str(one.number), since, one.text)
-    Screen(highlight=False).print(table)
+    Screen().print(table)
     return 0
 
 

@@ -89,9 +89,11 @@ def list_(options: argparse.Namespace) -> int:
     if options.json:
         return print_json({"labs": rows, "scenarios": known, "platforms": platforms.names()})
     table = columns("lab", "scenario", "platform", "machines", "sections done")
+    problems = []
     for row in rows:
         if problem := row.get("problem"):
-            table.add_row(row["name"], Text(str(problem), "red"))
+            table.add_row(row["name"], Text("see below", "red"))
+            problems.append(Text.assemble((f"{row['name']}: ", "bold"), (str(problem), "red")))
             continue
         on = sum(row["machines"].values())
         table.add_row(
@@ -103,6 +105,9 @@ def list_(options: argparse.Namespace) -> int:
         )
     screen = Screen()
     screen.print(table if rows else "no labs; lab up SCENARIO makes one")
+    for told in problems:
+        screen.print()
+        screen.print(told, soft_wrap=True)
     table = columns("scenario", "chapter", "")
     for entry in known:
         table.add_row(entry["scenario"], entry["chapter"], entry["about"])
@@ -151,7 +156,7 @@ def status_(options: argparse.Namespace) -> int:
         return print_json(
             {"lab": lab.name, "machines": machines, "faults": told, "cluster": cluster}
         )
-    screen = Screen(highlight=False)
+    screen = Screen()
     table = columns("machine", "address", "BMC", "state")
     for row in machines:
         table.add_row(row["node"], row["address"], row["bmc"], row["state"])

@@ -50,7 +50,7 @@ def show_(options: argparse.Namespace) -> int:
                 "sections": sections,
             }
         )
-    screen = Screen(highlight=False, soft_wrap=True)
+    screen = Screen(soft_wrap=True)
     screen.print(f"{scenario.chapter}  {scenario.title}, on {platform.title}", style="bold")
     if cannot:
         screen.print(Text(f"cannot run there: {cannot}", "bold red"))

@@ -510,6 +510,49 @@ def test_text(made_up: Path, lab_book: Run) -> None:
     assert "new-1: of 4 sections 2 are covered, of which 1 passed as they are now," in out
 
 
+@pytest.mark.parametrize("columns", ["80", "40"])
+def test_text_on_a_narrow_terminal(
+    made_up: Path, lab_book: Run, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    """Sections, the words of titles and dates stay whole, however long the verdicts are."""
+    title = "Connection Resources for Pacemaker Remote Nodes"
+    renamed = BOOK.chapters[1].sections[0].model_copy(update={"title": title})
+    chapter = BOOK.chapters[1].model_copy(update={"sections": [renamed]})
+    monkeypatch.setattr(books, "load", lambda: BOOK.model_copy(update={"chapters": [chapter]}))
+    there = [
+        ran(platform=platform, provider=provider)
+        for platform in ("new-1", "old-1")
+        for provider in ("podman", "vagrant")
+    ]
+    recorded.write(recorded.FILE, there)
+    monkeypatch.setenv("COLUMNS", columns)
+    status, out, _ = lab_book("--recorded")
+    assert status == 0
+    table = out[: out.index("new-1: ")]
+    lines = table.splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    words = table.split()
+    assert "2.1" in words
+    assert set(title.split()) <= set(words)
+    assert words.count("2026-05-01") == len(there)
+    assert words.count("3/0") == 1
+    if columns == "80":
+        (line,) = [line for line in lines if line.startswith("2.1")]
+        assert re.search(r" 1/2 +passed 2026-05-01 +3/0 +passed 2026-05-01", line)
+
+
+def test_nothing_is_folded_in_a_pipe(
+    made_up: Path, lab_book: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "A Title of a Section that no Terminal has Room for " * 8
+    text = ONE.replace("title: Of Our Own", f"title: {long}")
+    (made_up / "scenarios" / "one.yaml").write_text(text)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert long.strip() in lab_book()[1]
+    monkeypatch.setenv("COLUMNS", "100")  # somebody says what there is room for
+    assert long.strip() not in lab_book()[1]
+
+
 def test_json(made_up: Path, lab_book: Run) -> None:
     results(made_up, "a", *run_of(end("2.1")))
     status, out, _ = lab_book("--json", "--platform", "new-1")

@@ -396,6 +396,25 @@ def test_list_json(run: Run) -> None:
     assert WALK in [entry["scenario"] for entry in data["scenarios"]]
 
 
+@pytest.mark.parametrize("columns", [None, "0", "80"])
+def test_list_tells_problems_below_the_table(
+    run: Run, state: Path, monkeypatch: pytest.MonkeyPatch, columns: str | None
+) -> None:
+    """At their full width; and a terminal of no width is one of which nothing is known."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    make_lab("nemo")
+    (make_lab("dory").folder / "lab.json").write_text("{")
+    ended = run("list")
+    lines = [line.rstrip() for line in ended.out.splitlines()]
+    assert any(re.match(r"nemo +guest-walkthrough", line) for line in lines)
+    assert "dory  see below" in lines
+    (problem,) = [line for line in lines if line.startswith("dory: ")]
+    assert str(state / "labs" / "dory") in problem
+    assert any(line.startswith("vm-remote-nodes") for line in lines)
+
+
 def test_down_all_without_a_lab(run: Run) -> None:
     ended = run("down", "--all")
     assert (ended.status, ended.out) == (0, "there is no lab\n")
@@ -472,7 +491,7 @@ def test_show(run: Run) -> None:
 
 def test_show_json(run: Run) -> None:
     data = json.loads(run("show", WALK, "--json").out)
-    assert set(data) == {"platform", "counts", "sections"}
+    assert set(data) == {"platform", "cannot_run", "counts", "sections"}
     assert data["platform"] == "debian-12"
     commands = [command for section in data["sections"] for command in section["commands"]]
     for command in commands:
