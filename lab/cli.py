@@ -255,7 +255,7 @@ def parser() -> argparse.ArgumentParser:
     words = command("words", "plans", "the checks, actions, faults and audits of scenarios")
     words.add_argument("word", nargs="?", default="", metavar="WORD", help="only this one")
 
-    completion = command("completion", "plans", "print a shell's completion script")
+    completion = command("completion", "completion", "print a shell's completion script")
     completion.add_argument("shell", choices=["bash", "zsh", "tcsh"])
     return top
 

@@ -155,16 +155,6 @@ def words_(options: argparse.Namespace) -> int:
     return 0
 
 
-def completion_(options: argparse.Namespace) -> int:
-    """`lab completion`"""
-    import shtab
-
-    from lab.cli import parser
-
-    print(shtab.complete(parser(), shell=options.shell))
-    return 0
-
-
 def _command(command: PlannedCommand) -> dict[str, Any]:
     """A planned command as plain data; the book's own where it is verbatim."""
     return {
