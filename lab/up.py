@@ -212,7 +212,8 @@ def _there(name: str, path: Path, wish: Wish) -> Lab:
 def _check_name(name: str) -> None:
     if not re.fullmatch(NAME, name):
         raise BadInput(
-            f"{name!r} cannot name a lab: use small letters, digits and hyphens, 42 at most"
+            f"{name!r} cannot name a lab: use small letters, digits and hyphens, 42 at most",
+            hint="give it another name: --name NAME",
         )
 
 

@@ -34,18 +34,18 @@ class Screen(Console):
         raise
 
 
-def only(there: list[str]) -> str:
-    """The name of the only lab, for commands that were given none."""
+def only(there: list[str], how: str) -> str:
+    """The name of the only lab, for commands that were given none. `how` to give one."""
     if len(there) == 1:
         return there[0]
     if not there:
         raise BadInput("there is no lab", hint="lab up SCENARIO makes one")
-    raise BadInput(f"say which lab: {', '.join(there)}")
+    raise BadInput(f"say which lab: {', '.join(there)}", hint=how)
 
 
-def opened(name: str) -> Lab:
-    """The lab of that name, or the only one for ''."""
-    return Lab.open(name or only(everything()))
+def opened(name: str, how: str = "--name NAME") -> Lab:
+    """The lab of that name, or the only one for ''. `how`: as `only`."""
+    return Lab.open(name or only(everything(), how))
 
 
 def aside(line: str) -> None:

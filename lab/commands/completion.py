@@ -17,7 +17,7 @@ from lab.cli import parser
 _SCENARIOS = {"bash": "_lab_scenarios_or_files", "zsh": "_lab_scenarios_or_files", "tcsh": "f"}
 _LABS = {"bash": "_lab_labs", "zsh": "_lab_labs"}
 _NODES = {"bash": "_lab_nodes", "zsh": "_lab_nodes"}
-# By what stands for an argument in the help, or by its name.
+# By what stands for an argument in the help, or by its name in the code.
 _COMPLETE = {
     "DIR": shtab.DIRECTORY,
     "FILE.box": shtab.FILE,

@@ -57,7 +57,7 @@ def down_(options: argparse.Namespace) -> int:
     if options.all and options.lab:
         raise BadInput("give a lab's name or --all, not both")
     there = labs.everything()
-    names = there if options.all else [options.lab or only(there)]
+    names = there if options.all else [options.lab or only(there, "lab down NAME, or --all")]
     if options.lab and options.lab not in there:
         raise BadInput(f"there is no lab {options.lab!r}; labs: {', '.join(there) or 'none'}")
     if not names:
@@ -119,7 +119,7 @@ def list_(options: argparse.Namespace) -> int:
 def status_(options: argparse.Namespace) -> int:
     """`lab status`"""
     doctors.require()
-    lab = opened(options.lab)
+    lab = opened(options.lab, "lab status NAME")
     running = lab.provider.running(lab.name)
     if running:
         try:
@@ -187,7 +187,7 @@ def report_(options: argparse.Namespace) -> int:
     from lab.report import html, results
 
     there = sorted(path.parent.name for path in paths.results().glob("*/latest"))
-    name = options.lab or only(labs.everything() or there)
+    name = options.lab or only(labs.everything() or there, "lab report NAME")
     run = paths.results() / name / "latest"
     if not (run / "results.jsonl").exists():
         raise BadInput(f"no run of a lab {name!r} is on record; runs: {', '.join(there) or 'none'}")
