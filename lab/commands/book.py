@@ -20,6 +20,7 @@ from lab.errors import BadInput
 from lab.report import readme
 from lab.report.coverage import LEGEND, NOT_COVERED, NOWHERE, counts, not_covered, totals, verdict
 from lab.report.summary import STYLES
+from lab.wording import counted
 
 README = paths.ROOT / "README.md"
 _NARROW = 60  # characters: a line of fewer has none to spare
@@ -103,7 +104,7 @@ def _record(there: list[Ran], new: list[Ran], found: Plans) -> int:
     recorded.write(recorded.FILE, kept)
     README.write_text(text, encoding="utf-8")
     fresh = sum(one not in there for one in kept)
-    print(f"{recorded.FILE}: {len(kept)} verdicts, {fresh} of them new")
+    print(f"{recorded.FILE}: {counted(len(kept), 'verdict')}, {fresh} of them new")
     print(f"{README}: the table of them")
     return 0
 

@@ -16,6 +16,7 @@ from lab.commands import Screen, aside, print_json
 from lab.errors import BadInput
 from lab.plan import PlannedCommand, Use
 from lab.providers.choice import nowhere
+from lab.wording import be, counted
 
 
 def show_(options: argparse.Namespace) -> int:
@@ -72,7 +73,9 @@ def show_(options: argparse.Namespace) -> int:
                 _show_use(screen, "expect: ", use, "dim")
             for use in part.healed:
                 _show_use(screen, "healed: ", use, "dim")
-    screen.print(f"\n{verbatim} commands of the book verbatim, {adapted} adapted, {added} added")
+    screen.print(
+        f"\n{counted(verbatim, 'command')} of the book verbatim, {adapted} adapted, {added} added"
+    )
     return 0
 
 
@@ -114,9 +117,9 @@ def check_(options: argparse.Namespace) -> int:
             wrong += 1
             print(error.message)
         else:
-            print(f"{name}: {len(scenario.steps)} sections, nothing is wrong")
+            print(f"{name}: {counted(len(scenario.steps), 'section')}, nothing is wrong")
     if wrong:
-        raise BadInput(f"{wrong} of {len(options.file)} are wrong")
+        raise BadInput(f"{wrong} of {len(options.file)} {be(wrong)} wrong")
     return 0
 
 

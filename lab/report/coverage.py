@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from lab.coverage import Cover, Last, Row
 from lab.providers import DEFAULT
+from lab.wording import be, counted
 
 NOT_COVERED = "not covered"
 NOWHERE = "cannot run there: needs containers"
@@ -51,13 +52,15 @@ def totals(rows: Iterable[Row], platform: str) -> str:
     concepts = [
         row for row, covers in zip(sections, planned, strict=True) if not covers and row.concepts
     ]
+    missing = len(sections) - len(covered) - nowhere - len(concepts)
     steps = [cover.step for covers in covered for cover in covers]
     return (
-        f"of {len(sections)} sections {len(covered)} are covered, of which {len(passed)} passed as "
-        f"they are now, {len(concepts)} only explain, "
+        f"of {counted(len(sections), 'section')} {len(covered)} {be(len(covered))} covered, of "
+        f"which {len(passed)} passed as they are now, "
+        f"{len(concepts)} only explain{'s' * (len(concepts) == 1)}, "
         + (f"{nowhere} cannot run there and need containers, " if nowhere else "")
-        + f"{len(sections) - len(covered) - nowhere - len(concepts)} are missing; "
-        f"{sum(step.verbatim for step in steps)} commands of the book verbatim, "
+        + f"{missing} {be(missing)} missing; "
+        f"{counted(sum(step.verbatim for step in steps), 'command')} of the book verbatim, "
         f"{sum(step.adapted for step in steps)} adapted, "
         f"{sum(step.added for step in steps)} added"
     )

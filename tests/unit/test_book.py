@@ -304,10 +304,10 @@ def test_totals_count_what_passed_as_it_is_now() -> None:
     def said(*given: Ran) -> str:
         return totals(rows(*given).values(), "new-1")
 
-    commands = "1 commands of the book verbatim, 2 adapted, 1 added"
+    commands = "1 command of the book verbatim, 2 adapted, 1 added"
     assert said() == (
-        "of 4 sections 2 are covered, of which 0 passed as they are now, 1 only explain, "
-        f"1 are missing; {commands}"
+        "of 4 sections 2 are covered, of which 0 passed as they are now, 1 only explains, "
+        f"1 is missing; {commands}"
     )
     assert "2 are covered, of which 2 passed" in said(*passed)
     assert "2 are covered, of which 1 passed" in said(
