@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from lab import __version__, paths
 from lab.errors import EXIT_INTERRUPTED, LabError
-from lab.parsing import Parser
+from lab.parsing import Once, Parser, something
 
 EPILOG = """\
 exit status: 0 all is well, 1 a section or command failed, 2 bad input,
@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--name", default="", help="the lab's name (default: the scenario's)")
     platforms = f"one of {', '.join(_platforms())}"
     about = f"what the nodes run, {platforms} (default: debian-12)"
-    up.add_argument("--platform", default="", metavar="PLATFORM", help=about)
+    up.add_argument("--platform", action=Once, default="", metavar="PLATFORM", help=about)
     about = "auto, podman or vagrant: what machines are made of (default: auto, what suits)"
     up.add_argument("--provider", default="auto", help=about)
     up.add_argument("--until", default="", metavar="SECTION", help="stop after this section")
@@ -100,9 +100,8 @@ def parser() -> argparse.ArgumentParser:
         "--jobs", type=int, default=0, metavar="N", help="at most N at once, whatever the cores"
     )
     matrix.add_argument("--keep", action="store_true", help="leave labs that did not pass")
-    matrix.add_argument(
-        "--output", default="", metavar="DIR", help="where logs, JUnit files and reports go"
-    )
+    about = "where logs, JUnit files and reports go"
+    matrix.add_argument("--output", type=something, metavar="DIR", help=about)
 
     down = command("down", "labs", "remove a lab with everything that belongs to it")
     down.add_argument("lab", nargs="?", default="", metavar="NAME", help="default: the only lab")
@@ -115,15 +114,18 @@ def parser() -> argparse.ArgumentParser:
     )
     show.add_argument("scenario", metavar="SCENARIO", help=scenario)
     about = f"the plan for this one, {platforms} (default: debian-12)"
-    show.add_argument("--platform", default="debian-12", metavar="PLATFORM", help=about)
+    show.add_argument(
+        "--platform", action=Once, default="debian-12", metavar="PLATFORM", help=about
+    )
 
     about = "how much of the book is covered: by which scenario, with which last verdict"
     book = command("book", "book", about, json=True)
     about = f"only this one, {platforms} (default: all built here)"
-    book.add_argument("--platform", default="", metavar="PLATFORM", help=about)
+    book.add_argument("--platform", action=Once, type=something, metavar="PLATFORM", help=about)
     about = "what today's software does otherwise than the book, on this platform"
-    book.add_argument("--drift", default="", metavar="PLATFORM", help=about)
-    book.add_argument("--html", default="", metavar="FILE", help="write it as one HTML file")
+    book.add_argument("--drift", action=Once, type=something, metavar="PLATFORM", help=about)
+    about = "write it as one HTML file; -: to standard output"
+    book.add_argument("--html", type=something, metavar="FILE", help=about)
     about = "only the runs of this lab; may be given several times"
     book.add_argument("--lab", action="append", default=[], metavar="NAME", help=about)
     about = "the verdicts on record in the repository, not those of this machine's runs"
@@ -166,7 +168,8 @@ def parser() -> argparse.ArgumentParser:
     report = command("report", "labs", "write the report of a lab's last run as one HTML file")
     report.add_argument("lab", nargs="?", default="", metavar="NAME", help="default: the only lab")
     report.add_argument("--open", action="store_true", help="show it in a browser")
-    report.add_argument("--output", default="", metavar="FILE", help="default: beside the results")
+    about = "default: beside the results; -: standard output"
+    report.add_argument("--output", type=something, metavar="FILE", help=about)
 
     about = "break something of a lab, list what is broken, mend it"
     fault = commands.add_parser("fault", help=about, description=about)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lab.errors import BadInput
 
@@ -33,6 +33,31 @@ class Parser(argparse.ArgumentParser):
         if self.usage_line:
             options.argv = ["--" if word == _KEPT else word for word in options.argv]
         return options, left
+
+
+class Once(argparse.Action):
+    """An option that cannot be given again: where others collect, the last would win unseen."""
+
+    given = False
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        if self.given:
+            parser.error(f"{option_string} is given twice: this command takes one")
+        self.given = True
+        setattr(namespace, self.dest, values)
+
+
+def something(text: str) -> str:
+    """An option's value that cannot be empty, as that of a variable is that nobody has set."""
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
 
 
 _KEPT = "\0--"  # no argument of a process has a NUL in it

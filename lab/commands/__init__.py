@@ -16,6 +16,7 @@ from rich.table import Table
 from lab.errors import BadInput
 from lab.lab import Lab, everything
 
+STDOUT = "-"  # in place of a file's name
 _ENDLESS = 100_000  # characters of a line that no terminal folds
 
 
@@ -62,4 +63,10 @@ def columns(*columns: str) -> Table:
 
 def print_json(data: Any) -> int:
     print(json.dumps(data, indent=2))
+    return 0
+
+
+def print_page(html: str) -> int:
+    """To standard output, in the encoding that the page says it has."""
+    sys.stdout.buffer.write(html.encode())
     return 0

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from lab import book as books
 from lab import coverage, paths, recorded
-from lab.commands import Screen, aside, columns, print_json
+from lab.commands import STDOUT, Screen, aside, columns, print_json, print_page
 from lab.coverage import Cover, Last, Plans, Ran, Row
 from lab.drift import Difference, Drift, drift
 from lab.errors import BadInput
@@ -49,8 +49,10 @@ def book_(options: argparse.Namespace) -> int:
     if options.html:
         from lab.report import book as page
 
-        output = Path(options.html)
         text = page.render(book, rows, drifts, table=not options.drift)
+        if options.html == STDOUT:
+            return print_page(text)
+        output = Path(options.html)
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text, encoding="utf-8")
         print(output)

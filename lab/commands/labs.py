@@ -14,7 +14,7 @@ from lab import bmc, faults, paths, platforms
 from lab import doctor as doctors
 from lab import lab as labs
 from lab import scenario as scenarios
-from lab.commands import Screen, aside, columns, only, opened, print_json
+from lab.commands import STDOUT, Screen, aside, columns, only, opened, print_json, print_page
 from lab.errors import BadInput, LabError
 from lab.lab import Lab
 
@@ -184,6 +184,8 @@ def status_(options: argparse.Namespace) -> int:
 
 def report_(options: argparse.Namespace) -> int:
     """`lab report`"""
+    if options.open and options.output == STDOUT:
+        raise BadInput("--open needs a file, and --output - writes none")
     from lab.report import html, results
 
     there = sorted(path.parent.name for path in paths.results().glob("*/latest"))
@@ -191,8 +193,11 @@ def report_(options: argparse.Namespace) -> int:
     run = paths.results() / name / "latest"
     if not (run / "results.jsonl").exists():
         raise BadInput(f"no run of a lab {name!r} is on record; runs: {', '.join(there) or 'none'}")
+    events = results.read(run / "results.jsonl")
+    if options.output == STDOUT:
+        return print_page(html.render(events))
     output = Path(options.output) if options.output else run.resolve() / "report.html"
-    html.write(output, results.read(run / "results.jsonl"))
+    html.write(output, events)
     print(output)
     if options.open and not webbrowser.open(output.resolve().as_uri()):
         raise LabError("no browser could be started", hint=f"open {output} in one")

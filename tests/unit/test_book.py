@@ -618,6 +618,8 @@ def test_page(made_up: Path, lab_book: Run, arguments: Sequence[str]) -> None:
     status, out, _ = lab_book("--html", str(file), *arguments)
     assert (status, out) == (0, f"{file}\n")
     made = file.read_text()
+    assert lab_book("--html", "-", *arguments) == (0, made, "")
+    assert not Path("-").exists()
     assert "&lt;b&gt;bold &amp; new&lt;/b&gt;" in made
     assert not re.search(r"""(src|href)=["']?(https?:)?//|<script""", made)
     assert ("Two Commands" in made, 'id="coverage"' in made) == (True, not arguments)
@@ -630,6 +632,11 @@ def test_page(made_up: Path, lab_book: Run, arguments: Sequence[str]) -> None:
         (["--platform", "beos-5"], "no platform 'beos-5'; choose one of: new-1, old-1"),
         (["--drift", "beos-5"], "no platform 'beos-5'"),
         (["--drift", "new-1", "--platform", "new-1"], "--drift names the platform already"),
+        (["--drift", "new-1", "--drift", "old-1"], "--drift is given twice"),
+        (["--platform", "new-1", "--platform", "new-1"], "--platform is given twice: this comm"),
+        (["--platform", ""], "argument --platform: must not be empty"),
+        (["--drift", ""], "argument --drift: must not be empty"),
+        (["--html", ""], "argument --html: must not be empty"),
         (["--html", "x", "--json"], "give --html or --json, not both"),
         (["--recorded", "--lab", "a"], "--recorded tells of the repository's records"),
         (["--record", "--json"], "--record goes with --lab only"),

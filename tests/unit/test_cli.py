@@ -174,6 +174,11 @@ def files(folder: Path) -> set[str]:
             "no check, action, fault or audit 'guest_onlin'; valid: active_once,",
         ),
         (["down", "nemo", "--all"], "not both"),
+        (["up", WALK, *["--platform", "debian-12"] * 2], "--platform is given twice: this comm"),
+        (["show", WALK, *["--platform", "debian-12"] * 2], "--platform is given twice: this com"),
+        (["report", "--output", ""], "argument --output: must not be empty"),
+        (["report", "--output", "-", "--open"], "--open needs a file, and --output - writes none"),
+        (["matrix", "--output", ""], "argument --output: must not be empty"),
     ],
 )
 def test_bad_input(run: Run, state: Path, arguments: list[str], says: str) -> None:
@@ -821,6 +826,9 @@ def test_report(run: Run, state: Path, tmp_path: Path) -> None:
     ended = run("report", "nemo", "--output", str(output))
     assert (ended.status, ended.out) == (0, f"{output}\n")
     assert output.read_text() == (folder / "report.html").read_text()
+    ended = run("report", "nemo", "--output", "-")
+    assert (ended.status, ended.out) == (0, output.read_text())
+    assert not Path("-").exists()
 
 
 def test_report_of_the_only_run_there_is(run: Run, state: Path) -> None:
