@@ -466,7 +466,8 @@ def test_exec_becomes_ssh(
 @pytest.mark.parametrize("command", [["exec", "node1"], ["inside"]])
 def test_what_stands_behind_the_first_dashes_is_the_commands_own(command: list[str]) -> None:
     words = ["grep", "--name", "--", "-x", "--", "f"]
-    assert cli.parser().parse_args([*command, "--name", "nemo", "--", *words]).argv == words
+    for name in ([], ["--name", "nemo"]):
+        assert cli.parser().parse_args([*command, *name, "--", *words]).argv == words
 
 
 def test_inside_becomes_the_program_where_libvirtd_is(
