@@ -37,6 +37,7 @@ class Observer:
     last: ClusterStatus = field(default_factory=ClusterStatus)
     history: History | None = None
     _began: float = 0.0  # when the look began that `last` is from, by the monotonic clock
+    _noticed: float = -INTERVAL  # when any look ended, by that clock
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _told: Counter[str] | None = None  # switches told, of each node; those before are nobody's
     _deaf: str = ""  # why libvirtd is not heard, as it was told last
@@ -50,6 +51,7 @@ class Observer:
 
     def notice(self, status: ClusterStatus, began: float | None = None) -> None:
         """Take note of a state; `began`: when the look began that saw it, by default now."""
+        self._noticed = time.monotonic()
         with self._lock:
             at = time.monotonic() if began is None else began
             if at < self._began:
@@ -90,7 +92,9 @@ class Observer:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Look all the time while the block runs, from when there is a cluster to be looked at."""
+        """Look all the time while the block runs, from when there is a cluster to be looked at,
+        and nobody else does: each look takes time from what the cluster is doing.
+        """
         self._listen()
         self._power()
         end = threading.Event()
@@ -113,16 +117,14 @@ class Observer:
                 if not self.last.nodes:
                     continue
                 began = time.monotonic()
-                with suppress(LabError):  # nobody answers now; what is awaited says so
-                    self.status()
+                if began - self._noticed >= INTERVAL:
+                    with suppress(LabError):  # nobody answers now; what is awaited says so
+                        self.status()
                 self._power()
                 # An emulated node takes seconds for an answer: it shall have time for its own.
                 pause = max(INTERVAL, time.monotonic() - began)
         except Exception as error:  # noqa: BLE001  # told by the thread that waits for this one
             defects.append(error)
-        hosts = [guest.host for guest in self.lab.scenario.guests.values()]
-        for node in dict.fromkeys([*self.lab.scenario.cluster_nodes, *hosts]):
-            self.lab.machine(node).drop()  # connections belong to a thread, and this one ends
 
     def _listen(self) -> None:
         deaf = self.lifecycle.listen() if self.lifecycle else ""

@@ -30,7 +30,8 @@ def on_each(lab: Lab, nodes: Iterable[str], do: Callable[[Machine], T]) -> dict[
         try:
             return do(machine)
         finally:
-            machine.drop()  # connections belong to a thread, and this one ends
+            if len(machines) > AT_ONCE:  # a connection to each of hundreds would be a load on all
+                machine.drop()
 
     machines = {node: lab.machine(node) for node in nodes}
     with ThreadPoolExecutor(AT_ONCE) as pool:

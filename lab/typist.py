@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lab.context import Context
 from lab.deadline import COMMAND
@@ -27,15 +27,10 @@ class Stop(Exception):
 
 @dataclass
 class Typist:
-    """Types for one lab.
-
-    Each node but the first of a command has a thread of its own, always the same one: a
-    connection belongs to its thread, and a new one costs more than most commands.
-    """
+    """Types for one lab."""
 
     lab: Lab
     report: Reporter
-    _threads: dict[str, ThreadPoolExecutor] = field(default_factory=dict)
 
     def type(self, command: PlannedCommand, context: Context) -> None:
         """Type a command and keep its results; Stop if it ends otherwise than it should."""
@@ -59,8 +54,12 @@ class Typist:
         stdin = self.lab.access.secret(command.secret) + "\n" if command.secret else None
         started = time.monotonic()
         first, *others = command.nodes
-        jobs = [self._thread(node).submit(self._one, command, node, stdin) for node in others]
-        done = [self._one(command, first, stdin), *(job.result() for job in jobs)]
+        pool = ThreadPoolExecutor(len(command.nodes))
+        jobs = [pool.submit(self._one, command, node, stdin) for node in others]
+        try:
+            done = [self._one(command, first, stdin), *(job.result() for job in jobs)]
+        finally:
+            pool.shutdown(wait=False)  # who interrupts does not wait for the others' commands
         self.report.cluster_seconds += time.monotonic() - started
         for _result, ended in done:
             if ended.problem:
@@ -98,8 +97,3 @@ class Typist:
         )
         self.report(ended)
         return result, ended
-
-    def _thread(self, node: str) -> ThreadPoolExecutor:
-        if node not in self._threads:
-            self._threads[node] = ThreadPoolExecutor(1)
-        return self._threads[node]

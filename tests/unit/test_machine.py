@@ -15,14 +15,16 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import paramiko
 import pytest
 
-from lab import machine as machines
+from lab import connections
 from lab.errors import CommandFailed, CommandTimeout, Unreachable
 from lab.machine import Machine
 
@@ -171,13 +173,13 @@ def test_standard_input(lasting: Machine) -> None:
 def test_input_arrives_at_once(lasting: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not a character at a time, as fabric has it: that takes longer than any deadline."""
     sent: list[str] = []
-    send = machines._Remote.write_proc_stdin
+    send = connections._Remote.write_proc_stdin
 
     def keep(runner: object, data: str) -> None:
         sent.append(data)
         send(runner, data)
 
-    monkeypatch.setattr(machines._Remote, "write_proc_stdin", keep)
+    monkeypatch.setattr(connections._Remote, "write_proc_stdin", keep)
     text = "192.168.122.101 remote1\n" * 400
     assert lasting.run("md5sum", stdin=text).stdout.split()[0] == (
         hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
@@ -219,15 +221,68 @@ def test_a_connection_that_is_lost_during_a_command(machine: Machine) -> None:
 
 
 def test_a_connection_that_is_lost_between_commands(machine: Machine) -> None:
+    """What is kept may end: the machine is rebooted by others, a cluster among them."""
     machine.run("(sleep 0.1; kill -9 $PPID) > /dev/null 2>&1 &")
     time.sleep(0.3)
-    with_patience = time.monotonic() + 5
-    while True:  # the loss may be noticed by the next command only
-        try:
-            assert machine.run("echo next").stdout == "next\n"
-            break
-        except Unreachable:
-            assert time.monotonic() < with_patience
+    assert machine.run("echo next").stdout == "next\n"
+
+
+@pytest.mark.parametrize("what", ["a command", "a file"])
+def test_an_end_that_is_seen_as_something_begins(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
+) -> None:
+    """Nothing was done then, and it is done on another connection: once."""
+    machine.run("true")
+    file = tmp_path / "file"
+    file.write_bytes(b"data\n")
+    open_session = paramiko.Transport.open_session
+    ended: list[paramiko.Transport] = []
+
+    def once(transport: paramiko.Transport, **more: Any) -> paramiko.Channel:
+        if not ended:
+            ended.append(transport)
+            transport.close()
+        return open_session(transport, **more)
+
+    monkeypatch.setattr(paramiko.Transport, "open_session", once)
+    if what == "a command":
+        assert machine.run(f"echo more >> {file}; cat {file}").stdout == "data\nmore\n"
+    else:
+        assert machine.get(str(file)) == b"data\n"
+    assert len(ended) == 1
+
+
+def test_a_machine_that_takes_no_session_is_not_asked_twice(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection stands: then it hangs, and to wait once more does not help."""
+    machine.run("true")
+    asked: list[paramiko.Transport] = []
+
+    def silent(transport: paramiko.Transport, **_: object) -> object:
+        asked.append(transport)
+        raise paramiko.SSHException("Timeout opening channel.")
+
+    monkeypatch.setattr(paramiko.Transport, "open_session", silent)
+    with pytest.raises(Unreachable, match="Timeout opening channel"):
+        machine.run("true")
+    assert len(asked) == 1
+
+
+def test_after_a_failure_no_connection_is_kept(machine: Machine) -> None:
+    """What ended one may have ended the others, and they would not know yet."""
+
+    def one(_: int) -> str:
+        both.wait()
+        return machine.run("sleep 0.2; echo $PPID").stdout
+
+    both = threading.Barrier(2)
+    with ThreadPoolExecutor(2) as pool:
+        before = set(pool.map(one, range(2)))
+    assert len(before) == 2
+    with pytest.raises(Unreachable):
+        machine.run("kill -9 $PPID; sleep 3")
+    assert machine.run("echo $PPID").stdout not in before
 
 
 def test_a_command_that_a_signal_ends(machine: Machine) -> None:
@@ -236,45 +291,77 @@ def test_a_command_that_a_signal_ends(machine: Machine) -> None:
     assert done.exit == 137
 
 
-def test_a_connection_that_is_dropped_is_forgotten(machine: Machine) -> None:
-    """A lab that is looked at for hours would otherwise keep each of them."""
+def test_one_after_the_other_has_the_same_connection_whatever_thread_it_is(
+    machine: Machine,
+) -> None:
     first = machine.run("echo $PPID").stdout
-    assert len(machine._all) == 1
-    machine.drop()
-    assert machine._all == []
-    machine.drop()  # there is none
-    assert machine.run("echo $PPID").stdout != first
-    assert len(machine._all) == 1
+    for _ in range(2):
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(machine.run, "echo $PPID").result().stdout == first
 
 
-def test_a_connection_that_was_closed_can_be_dropped(machine: Machine) -> None:
-    machine.run("true")
-    mine = machine._mine
-    machine.close()
-    machine._mine = mine  # as of another thread, which still has it
-    machine.drop()
-    assert machine._all == []
-
-
-def test_after_close_it_is_connected_to_again(machine: Machine) -> None:
-    first = machine.run("echo $PPID").stdout
-    assert machine.run("echo $PPID").stdout == first  # one connection for all of a thread
-    machine.close()
-    assert machine.run("echo $PPID").stdout != first
-
-
-def test_threads_have_connections_of_their_own(machine: Machine) -> None:
-    def one(number: int) -> tuple[int, str, str]:
+def test_at_the_same_time_each_has_one_of_its_own(machine: Machine) -> None:
+    def one(number: int) -> tuple[str, str]:
         threads.wait()
-        done = machine.run(f"echo {number} $PPID")
-        said, parent = done.stdout.split()
-        return number, said, parent
+        said, parent = machine.run(f"sleep 0.3; echo {number} $PPID").stdout.split()
+        return said, parent
 
     threads = threading.Barrier(3)
     with ThreadPoolExecutor(3) as pool:
         answers = list(pool.map(one, range(3)))
-    assert [said for _, said, _ in answers] == ["0", "1", "2"]
-    assert len({parent for _, _, parent in answers}) == 3
+        again = list(pool.map(one, range(3)))
+    assert [said for said, _ in answers] == ["0", "1", "2"]
+    assert len({parent for _, parent in answers}) == 3
+    assert {parent for _, parent in again} == {parent for _, parent in answers}
+
+
+def test_a_connection_that_is_dropped_is_forgotten(machine: Machine) -> None:
+    first = machine.run("echo $PPID").stdout
+    machine.drop()
+    machine.drop()  # there is none
+    assert machine.run("echo $PPID").stdout != first
+
+
+def test_what_runs_is_not_dropped(machine: Machine) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(machine.run, "sleep 0.5; echo $PPID")
+        until(lambda: machine._connections._busy)
+        machine.drop()
+        assert job.result().exit == 0
+
+
+def test_close_ends_what_runs(machine: Machine) -> None:
+    """And neither is it done again, nor is its connection kept."""
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(machine.run, "echo so far; sleep 30")
+        until(lambda: machine._connections._busy)
+        time.sleep(0.2)
+        started = time.monotonic()
+        machine.close()
+        with pytest.raises(Unreachable):
+            job.result()
+    assert time.monotonic() - started < 10
+    assert not machine._connections._busy
+    assert not machine._connections._kept
+
+
+def test_what_was_closed_meanwhile_is_not_kept(machine: Machine) -> None:
+    machine._connections.use(lambda _connection: machine.close())
+    assert not machine._connections._kept
+
+
+def test_after_close_it_is_connected_to_again(machine: Machine) -> None:
+    first = machine.run("echo $PPID").stdout
+    assert machine.run("echo $PPID").stdout == first
+    machine.close()
+    assert machine.run("echo $PPID").stdout != first
+
+
+def until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + 5
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 # -- connecting -----------------------------------------------------------------------------
@@ -299,7 +386,8 @@ def test_a_log_in_that_is_refused(site: Site) -> None:
 def test_a_host_on_the_way_is_verified_too(site: Site) -> None:
     """`far` is behind `node`, which has another key than the known one."""
     made = site.machine(host_key="other_host_key", more="\nHost far\n    ProxyJump node\n")
-    far = Machine("far", made._ssh_config, made._known_hosts)
+    its = made._connections
+    far = Machine("far", its._ssh_config, its._known_hosts)
     with pytest.raises(Unreachable, match=r"far cannot be reached: .*does not match"):
         far.run("true")
 
@@ -314,7 +402,7 @@ def test_a_proxy_that_fails_at_once(site: Site, proxy: str) -> None:
 
 
 def test_a_proxy_that_says_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machines, "CONNECT", 0.3)
+    monkeypatch.setattr(connections, "CONNECT", 0.3)
     machine = site.machine(proxy="sleep 2")
     started = time.monotonic()
     with pytest.raises(Unreachable, match="node cannot be reached"):
@@ -328,7 +416,8 @@ def test_a_name_that_the_config_does_not_have(site: Site, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     known = site.machine()
-    stranger = Machine("stranger", known._ssh_config, known._known_hosts)
+    its = known._connections
+    stranger = Machine("stranger", its._ssh_config, its._known_hosts)
     with pytest.raises(Unreachable, match="stranger cannot be reached"):
         stranger.run("true")
 

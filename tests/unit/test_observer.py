@@ -35,9 +35,7 @@ class FakeLab:
         self.looks = 0
         self.during: Callable[[], None] = lambda: None  # done while a look is under way
         self.entries: list[dict[str, Any]] = []
-        self.dropped: list[tuple[str, int]] = []
         self.scenario = self
-        self.cluster_nodes = ["node1", "node2"]
         self.guests: dict[str, Any] = {}
 
     def status(self) -> ClusterStatus:
@@ -47,19 +45,6 @@ class FakeLab:
         if isinstance(found, Exception):
             raise found
         return found
-
-    def machine(self, name: str) -> FakeMachine:
-        return FakeMachine(self, name)
-
-
-class FakeMachine:
-    """Notes in which thread its connection was dropped."""
-
-    def __init__(self, lab: FakeLab, name: str) -> None:
-        self.lab, self.name = lab, name
-
-    def drop(self) -> None:
-        self.lab.dropped.append((self.name, threading.get_ident()))
 
 
 class Stage:
@@ -242,10 +227,41 @@ def test_it_asks_nobody_before_there_is_a_cluster(stage: Stage) -> None:
         until(lambda: stage.lab.looks > 2)
 
 
-@pytest.mark.parametrize("error", [None, ValueError("odd"), KeyboardInterrupt()])
-def test_no_thread_and_no_connection_of_it_is_left(
-    stage: Stage, error: BaseException | None
+def test_it_does_not_look_as_long_as_somebody_else_does(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """But of power it hears all the while."""
+    monkeypatch.setattr(observer, "INTERVAL", 0.2)
+    stage.observer.status()
+    own = 1
+    with stage.observer.watching():
+        stage.lab.entries = [entry("off")]
+        end = time.monotonic() + 0.7
+        while time.monotonic() < end:
+            stage.observer.status()
+            own += 1
+            time.sleep(0.02)
+        assert stage.lab.looks == own
+        assert stage.all(PowerSwitched)
+        until(lambda: stage.lab.looks > own)  # nobody else does now
+
+
+def test_a_look_that_failed_is_none(stage: Stage) -> None:
+    """Who asks a node that does not answer learns nothing: it is looked on."""
+    stage.observer.status()
+    stage.lab.state = Unreachable("nobody answers")
+    with stage.observer.watching():
+        asked = stage.lab.looks
+        mine = 0
+        while stage.lab.looks - asked - mine < 3:
+            with pytest.raises(Unreachable):
+                stage.observer.status()
+            mine += 1
+            time.sleep(0.002)
+
+
+@pytest.mark.parametrize("error", [None, ValueError("odd"), KeyboardInterrupt()])
+def test_no_thread_of_it_is_left(stage: Stage, error: BaseException | None) -> None:
     before = set(threading.enumerate())
     watching: list[threading.Thread] = []
 
@@ -263,8 +279,6 @@ def test_no_thread_and_no_connection_of_it_is_left(
     (thread,) = watching
     assert not thread.is_alive()
     assert set(threading.enumerate()) <= before
-    assert [name for name, _ in stage.lab.dropped] == ["node1", "node2"]
-    assert {ident for _, ident in stage.lab.dropped} == {thread.ident}
 
 
 def test_a_defect_of_the_observer_is_told(stage: Stage) -> None:
@@ -278,7 +292,6 @@ def test_a_defect_of_the_observer_is_told(stage: Stage) -> None:
 
     with pytest.raises(ValueError, match="odd"):
         block()
-    assert [name for name, _ in stage.lab.dropped] == ["node1", "node2"]
 
 
 def test_a_defect_of_the_observer_does_not_hide_what_ended_the_block(stage: Stage) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lab.deadline import Deadline, wait_for
-from lab.together import on_each
+from lab.together import AT_ONCE, on_each
 
 LONG = 30.0  # seconds: far more than an interrupted wait may take
 
@@ -52,7 +52,15 @@ def test_what_each_returned_is_in_the_nodes_order() -> None:
         return "two"
 
     assert on_each(lab, ["node1", "node2"], do) == {"node1": "one", "node2": "two"}
-    assert all(machine.dropped for machine in lab.machines.values())
+
+
+@pytest.mark.parametrize(("count", "dropped"), [(AT_ONCE, False), (AT_ONCE + 1, True)])
+def test_of_many_machines_no_connection_is_kept(count: int, dropped: bool) -> None:
+    """Of a few they are: a new one takes longer than most commands."""
+    lab: Any = Lab()
+    lab.machines = {f"remote{number}": Machine() for number in range(count)}
+    on_each(lab, list(lab.machines), lambda machine: None)
+    assert {machine.dropped for machine in lab.machines.values()} == {dropped}
 
 
 @pytest.mark.parametrize("what", ["a command", "a wait"])
@@ -79,4 +87,4 @@ def test_an_interrupt_ends_all_of_them(what: str) -> None:
     with pytest.raises(KeyboardInterrupt):
         on_each(lab, ["node1", "node2"], do)
     assert time.monotonic() - started < LONG / 2
-    assert all(machine.dropped for machine in lab.machines.values())
+    assert all(machine.closed.is_set() for machine in lab.machines.values())

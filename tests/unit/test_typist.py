@@ -28,17 +28,15 @@ Answer = Callable[[str], Result]
 
 @dataclass
 class FakeMachine:
-    """Answers what the script says, and keeps who typed what in which thread."""
+    """Answers what the script says, and keeps what was typed."""
 
     name: str
     answer: Answer
     typed: list[tuple[str, str | None]] = field(default_factory=list)
-    threads: list[int] = field(default_factory=list)
 
     def run(self, command: str, *, within: float, stdin: str | None = None) -> Result:
         assert within == COMMAND
         self.typed.append((command, stdin))
-        self.threads.append(threading.get_ident())
         return self.answer(self.name)
 
 
@@ -176,16 +174,26 @@ def test_a_defect_in_a_thread_is_not_lost(stage: Stage) -> None:
         stage.type()
 
 
-def test_a_node_has_the_same_thread_each_time(stage: Stage) -> None:
-    """A connection belongs to its thread: a new thread would make a new one each time."""
-    for text in ("one", "two", "three"):
-        stage.type(text)
-    stage.type("four", nodes=("node2",))
-    threads = {name: machine.threads for name, machine in stage.machines.items()}
-    assert threads["node1"] == [threading.get_ident()] * 3
-    assert len(set(threads["node2"][:3])) == len(set(threads["remote1"])) == 1
-    assert len({*threads["node2"][:3], *threads["remote1"], threading.get_ident()}) == 3
-    assert [text for text, _ in stage.machines["node2"].typed] == ["one", "two", "three", "four"]
+def test_an_interrupt_does_not_wait_for_the_other_nodes(stage: Stage) -> None:
+    """Their commands end when the lab's connections are closed."""
+    begun, end = threading.Event(), threading.Event()
+
+    def answer(name: str) -> Result:
+        if name == "node1":
+            assert begun.wait(5)
+            raise KeyboardInterrupt
+        begun.set()
+        end.wait(30)
+        return Result("", 0, "", "", 0.0)
+
+    stage.answer = answer
+    started = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            stage.type()
+        assert time.monotonic() - started < 10
+    finally:
+        end.set()
 
 
 def test_a_secret_goes_to_every_node_and_into_no_event(stage: Stage) -> None:
