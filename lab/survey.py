@@ -1,8 +1,10 @@
 """A survey: everything that the audits want to know of a node, fetched with one command.
 
-A machine is asked over its login for the cluster's status and the CIB as it has them itself,
-for core files, and for what its journal says of crashes. The journal is read on from where
-the last look ended, across reboots too; what went with a volatile journal cannot be had.
+A machine is asked over its login for core files, for what its journal says of crashes, and, a
+cluster node, for the cluster's status and the CIB as it has them itself. What others think of the
+cluster a cluster node told them, and an emulated guest takes seconds to repeat it. The journal is
+read on from where the last look ended, across reboots too; what went with a volatile journal
+cannot be had.
 """
 
 from __future__ import annotations
@@ -39,10 +41,11 @@ _EMULATED = 3  # times as long for a guest: its processor may be an emulated one
 class Survey:
     """One node at one instant.
 
-    `status` is None and `cib` empty where the cluster does not answer; `promoted` has
-    (primitive, node) of each instance in that role. A core is "PATH, SIZE bytes, TIME", so
-    that a new one differs from an old one of its name. A crash is "TIME WHO: WHAT" from the
-    journal, of those since `Surveyor.forget`. `problem`: why the node could not be surveyed.
+    `status` is None and `cib` empty where the cluster does not answer, and of all but cluster
+    nodes; `promoted` has (primitive, node) of each instance in that role. A core is "PATH, SIZE
+    bytes, TIME", so that a new one differs from an old one of its name. A crash is "TIME WHO:
+    WHAT" from the journal, of those since `Surveyor.forget`. `problem`: why the node could not be
+    surveyed.
     """
 
     node: str
@@ -71,7 +74,7 @@ class Surveyor:
     def look(self, machines: Iterable[str]) -> dict[str, Survey]:
         """Survey these nodes, which should have power, and the guest nodes that are online.
 
-        A guest is looked at where one of the machines' clusters says that it is online.
+        A guest is looked at where a cluster node says that it is online.
         """
         first = on_each(self._lab, machines, self._one)
         guests = [
@@ -102,7 +105,7 @@ class Surveyor:
             self._cursors[node] = cursor
         crashes = tuple(dict.fromkeys([*self._crashes.get(node, ()), *found]))
         self._crashes[node] = crashes
-        return made(node, parts, crashes)
+        return made(node, parts, crashes, member=self._is_member(node))
 
     def _of_slim(self, node: str, parts: dict[str, tuple[str, int]]) -> Survey:
         """A slim machine's: its daemon's log instead of a journal, read on from where it ended."""
@@ -118,6 +121,9 @@ class Surveyor:
         self._crashes[node] = crashes
         return Survey(node, cores=_cores(parts), crashes=crashes, problem=problem)
 
+    def _is_member(self, node: str) -> bool:
+        return node in self._lab.scenario.cluster_nodes
+
     def _patience(self, node: str) -> int:
         return _EMULATED if node in self._lab.scenario.guests else 1
 
@@ -128,32 +134,35 @@ class Surveyor:
         # Relative to the node's own clock, which need not be right. With --after-cursor, an
         # entry would be missed where the cursor's own went with a volatile journal.
         since = f"--since=-{time.monotonic() - self._made + 1:.0f}s"
+        each = _EACH * self._patience(node)
+        crm_mon = pacemaker.status_command(self._lab.platform)
         return _SCRIPT.format(
             token=token,
-            each=_EACH * self._patience(node),
-            crm_mon=pacemaker.status_command(self._lab.platform),
+            each=each,
+            cluster=_CLUSTER.format(each=each, crm_mon=crm_mon) if self._is_member(node) else "",
             start=f"--cursor={shlex.quote(cursor)}" if cursor else since,
             hints=shlex.quote(_HINTS),
             cores=_CORES,
         )
 
 
+# One search for all of them: to start a program takes an emulated node longer than to look.
 _CORES = """\
-cores() { find "$@" -type f -printf '%p\\t%s\\t%T@\\n' 2>/dev/null; }
-cores /var/lib/pacemaker/cores /var/lib/systemd/coredump
-cores /var/lib/corosync -name '*core*'
-cores / -maxdepth 1 -name 'core*'; mark cores 0"""
+find /var/lib/pacemaker/cores /var/lib/systemd/coredump /var/lib/corosync/*core* /core* \\
+    -type f -printf '%p\\t%s\\t%T@\\n' 2>/dev/null; mark cores 0"""
+
+_CLUSTER = """\
+timeout {each} {crm_mon} 2>/dev/null; mark status $?
+timeout {each} cibadmin --query --local 2>/dev/null; mark cib $?
+"""
 
 _SCRIPT = """\
 mark() {{ printf '\\n%s %s %s\\n' {token} "$1" "$2"; }}
-timeout {each} {crm_mon} 2>/dev/null; mark status $?
-timeout {each} cibadmin --query --local 2>/dev/null; mark cib $?
-{cores}
+{cluster}{cores}
 {{ timeout {each} journalctl --no-pager --quiet --output=json --show-cursor {start} 2>/dev/null
 mark journal $?; }} | grep -E -e {hints} -e '^-- cursor: ' -e '^{token} '
 """
 
-# What a slim machine's cluster thinks is what the cluster nodes say: N of them need not repeat it.
 _SLIM = """\
 mark() {{ printf '\\n%s %s %s\\n' {token} "$1" "$2"; }}
 {cores}
@@ -173,9 +182,14 @@ def split(printed: str, token: str) -> dict[str, tuple[str, int]]:
     return found
 
 
-def made(node: str, parts: dict[str, tuple[str, int]], crashes: tuple[str, ...]) -> Survey:
-    """The survey of a node from its script's parts. What is missing of them is its problem."""
-    missing = [name for name in ("status", "cib", "cores", "journal") if name not in parts]
+def made(
+    node: str, parts: dict[str, tuple[str, int]], crashes: tuple[str, ...], *, member: bool
+) -> Survey:
+    """The survey of a node (`member`: a cluster node) from its script's parts. What is missing of
+    them is its problem.
+    """
+    wanted = [*(("status", "cib") if member else ()), "cores", "journal"]
+    missing = [name for name in wanted if name not in parts]
     late = [name for name, (_, code) in parts.items() if code == 124]  # see timeout(1)
     problem = ""
     if missing:
@@ -188,7 +202,7 @@ def made(node: str, parts: dict[str, tuple[str, int]], crashes: tuple[str, ...])
     own, no_cib = parts.get("cib", ("", 1))
     seen = None
     try:
-        seen = status.parse(text.strip())
+        seen = status.parse(text.strip()) if member else None
     except Unreadable as error:
         problem = problem or ("" if failed else error.message)
     except NoStatus:

@@ -32,7 +32,7 @@ def recorded(node: str) -> Survey:
         "cib": (DATA / "settled-node1-cib.xml").read_text(),
     }
     parts = {name: (text, 0) for name, text in texts.items()}
-    return made(node, parts | {"cores": ("", 0), "journal": ("", 0)}, ())
+    return made(node, parts | {"cores": ("", 0), "journal": ("", 0)}, (), member=True)
 
 
 SETTLED = {node: recorded(node) for node in ("node1", "node2")} | {"remote1": Survey("remote1")}

@@ -27,7 +27,7 @@ def recorded(state: str, node: str, source: str = "") -> Survey:
         "cib": (DATA / f"{state}-{source or node}-cib.xml").read_text(),
     }
     parts = {name: (text, 0) for name, text in texts.items()}
-    return made(node, parts | {"cores": ("", 0), "journal": ("", 0)}, ())
+    return made(node, parts | {"cores": ("", 0), "journal": ("", 0)}, (), member=True)
 
 
 def scene(*surveys: Survey, **more: Any) -> Scene:

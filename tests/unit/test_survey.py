@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from lab import platforms
+from lab import platforms, survey
 from lab.errors import CommandTimeout, Unreachable
 from lab.lab import Lab
 from lab.machine import Result
@@ -113,7 +113,7 @@ def parts(**given: tuple[str, int]) -> dict[str, tuple[str, int]]:
 
 
 def test_a_cluster_node() -> None:
-    found = made("node1", parts(), ("crash",))
+    found = made("node1", parts(), ("crash",), member=True)
     assert (found.node, found.problem, found.crashes) == ("node1", "", ("crash",))
     assert found.status
     assert (found.status.dc, sorted(found.status.nodes)) == (
@@ -125,7 +125,7 @@ def test_a_cluster_node() -> None:
 
 
 def test_where_the_cluster_does_not_run() -> None:
-    found = made("node1", parts(status=(NOT_CONNECTED, 102), cib=("", 102)), ())
+    found = made("node1", parts(status=(NOT_CONNECTED, 102), cib=("", 102)), (), member=True)
     assert (found.status, found.cib, found.problem) == (None, "", "")
 
 
@@ -142,19 +142,19 @@ def test_where_the_cluster_does_not_run() -> None:
     ],
 )
 def test_problem(answer: dict[str, tuple[str, int]], problem: str) -> None:
-    assert made("node1", parts(**answer), ()).problem == problem
+    assert made("node1", parts(**answer), (), member=True).problem == problem
 
 
 def test_an_answer_that_broke_off() -> None:
     given = split(f"\n{CRM_MON}\ntoken status 0\n<cib", "token")
     assert given == {"status": (f"\n{CRM_MON}\n", 0)}
-    found = made("node1", given, ())
+    found = made("node1", given, (), member=True)
     assert found.problem == "the survey broke off: no cib, cores, journal"
 
 
 def test_core_files() -> None:
     line = "/var/lib/pacemaker/cores/core\t6234112\t1795390480.9601230000\n"
-    assert made("node1", parts(cores=(line, 0)), ()).cores == (
+    assert made("node1", parts(cores=(line, 0)), (), member=True).cores == (
         "/var/lib/pacemaker/cores/core, 6234112 bytes, 2026-11-22T23:34:40.960+00:00",
     )
 
@@ -169,7 +169,6 @@ class Node:
     folder: Path
     scripts: list[str] = field(default_factory=list)
     problem: Exception | None = None
-    dropped: int = 0
 
     def stub(self, name: str, text: str, code: int = 0) -> None:
         (self.folder / f"{name}.txt").write_text(text)
@@ -198,7 +197,7 @@ class Node:
         return self.folder.name
 
     def drop(self) -> None:
-        self.dropped += 1
+        """It has no connection."""
 
     def arguments(self, name: str) -> list[str]:
         return (self.folder / f"{name}.args").read_text().splitlines()
@@ -218,7 +217,9 @@ class World:
             self.nodes[name].stub("find", "")
         self.slim: set[str] = set()
         self.scenario = SimpleNamespace(
-            guests={"guest1": None}, is_slim=lambda name: name in self.slim
+            guests={"guest1": None},
+            cluster_nodes=["node1"],
+            is_slim=lambda name: name in self.slim,
         )
         self.platform = platforms.load("debian-12")
         if pacemaker:
@@ -243,12 +244,12 @@ def test_one_command_brings_it_all(world: World) -> None:
     node.stub("journalctl", entry("sshd", "Accepted publickey") + "\n" + JOURNAL)
     node.stub("find", "/core.1\t10\t1795390480.0\n")
     found = surveyor(world).look(["node1"])["node1"]
-    assert (found.problem, len(node.scripts), node.dropped) == ("", 1, 1)
+    assert (found.problem, len(node.scripts)) == ("", 1)
     assert found.status
     assert found.status.dc == "node2"
     assert found.configuration.version == "0.31.0"
     assert found.crashes == tuple(CRASHES)
-    assert len(found.cores) == 3  # one that each of the three searches found
+    assert found.cores == ("/core.1, 10 bytes, 2026-11-22T23:34:40.000+00:00",)
     assert node.arguments("crm_mon") == [STATUS.removeprefix("crm_mon ")]
     assert node.arguments("cibadmin") == ["--query --local"]
 
@@ -313,7 +314,6 @@ def test_a_machine_that_does_not_answer(world: World, problem: Exception) -> Non
     world.nodes["node1"].problem = problem
     found = surveyor(world).look(["node1"])
     assert found["node1"].problem == str(problem)
-    assert world.nodes["node1"].dropped == 1
 
 
 def test_guests_that_are_online_are_surveyed_too(world: World) -> None:
@@ -323,6 +323,41 @@ def test_guests_that_are_online_are_surveyed_too(world: World) -> None:
     assert list(surveyor(world).look(["node1"])) == ["node1", "guest1"]
     world.nodes["node1"].stub("crm_mon", (DATA / "crm_mon-2.1.5-guest-lost.xml").read_text())
     assert list(surveyor(world).look(["node1"])) == ["node1"]
+
+
+def test_a_node_that_runs_no_cluster_is_not_asked_about_it(world: World) -> None:
+    """A cluster node has told all that it could say. Its own cores and journal are its own."""
+    node = world.nodes["guest1"]
+    node.stub("journalctl", JOURNAL)
+    node.stub("find", "/core.1\t10\t1795390480.0\n")
+    found = surveyor(world).look(["guest1"])["guest1"]
+    assert (found.problem, found.status, found.cib) == ("", None, "")
+    assert (len(found.cores), found.crashes) == (1, tuple(CRASHES))
+    assert not (node.folder / "crm_mon.args").exists()
+    assert not (node.folder / "cibadmin.args").exists()
+
+
+def test_cores_that_are_really_there(tmp_path: Path) -> None:
+    """The search itself, in a tree that stands for the node's."""
+    for path in (
+        "var/lib/pacemaker/cores/hacluster/core",
+        "var/lib/systemd/coredump/core.x.zst",
+        "var/lib/corosync/core.12",
+        "var/lib/corosync/ringid_10.0.0.1",
+        "core.99",
+        "score",
+    ):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("core")
+    search = re.sub(r" (/\S)", rf" {tmp_path}\1", survey._CORES.split("2>")[0])
+    done = subprocess.run(["sh", "-c", search], capture_output=True, text=True, check=False)
+    found = sorted(line.split("\t")[0].removeprefix(str(tmp_path)) for line in done.stdout.split())
+    assert [path for path in found if path.startswith("/")] == [
+        "/core.99",
+        "/var/lib/corosync/core.12",
+        "/var/lib/pacemaker/cores/hacluster/core",
+        "/var/lib/systemd/coredump/core.x.zst",
+    ]
 
 
 def test_no_machine_no_survey(world: World) -> None:
@@ -351,7 +386,7 @@ def slim(world: World) -> Node:
 def test_a_slim_machine_has_a_log_for_a_journal(world: World, slim: Node) -> None:
     slim.stub("find", "/core.1\t10\t1795390480.0\n")
     found = surveyor(world).look(["node1"])["node1"]
-    assert (found.problem, len(found.cores), len(found.crashes)) == ("", 3, 1)
+    assert (found.problem, len(found.cores), len(found.crashes)) == ("", 1, 1)
     assert "Triggered fatal assert" in found.crashes[0]
     assert not (slim.folder / "crm_mon.args").exists()
     assert not (slim.folder / "journalctl.args").exists()
