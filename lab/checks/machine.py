@@ -1,4 +1,4 @@
-"""Facts of one machine, by testinfra: packages, files, services, sockets, what was printed."""
+"""Facts of one machine: packages, files, services, sockets, what was printed."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ import shlex
 
 from lab.checks import Seen, check
 from lab.context import Context
+from lab.packages import installed
+from lab.together import on_each
 from lab.vocabulary import Node
 
 
 @check("{node} has the packages {packages}")
 def package_installed(context: Context, node: Node, packages: list[str]) -> Seen:
     """Each package is installed, by the distribution's package manager."""
-    host = context.machine(node).host
-    missing = [name for name in packages if not host.package(name).is_installed]
+    there = installed(context.machine(node), context.lab.platform.family, packages)
+    missing = [name for name in packages if name not in there]
     return Seen(not missing, f"not installed: {', '.join(missing)}" if missing else "all installed")
 
 
 @check("{node} does not have the packages {packages}")
 def package_absent(context: Context, node: Node, packages: list[str]) -> Seen:
     """None of the packages is installed: the section that installs them really does."""
-    host = context.machine(node).host
-    there = [name for name in packages if host.package(name).is_installed]
-    return Seen(not there, f"installed: {', '.join(there)}" if there else "none installed")
+    there = installed(context.machine(node), context.lab.platform.family, packages)
+    found = [name for name in packages if name in there]
+    return Seen(not found, f"installed: {', '.join(found)}" if found else "none installed")
 
 
 @check("{node} has {software} in the version that the plan was made for")
@@ -33,8 +35,8 @@ def software_version(context: Context, node: Node, software: str, package: str =
     """
     expected = context.lab.platform.versions[software]
     package = package or context.lab.platform.packages[software]
-    found = context.machine(node).host.package(package)
-    real = found.version.rpartition(":")[2] if found.is_installed else "not installed"
+    found = installed(context.machine(node), context.lab.platform.family, [package])
+    real = found[package].rpartition(":")[2] if package in found else "not installed"
     same = re.match(re.escape(expected) + r"(?!\d)", real)  # 2.1.5 is not 2.1.50
     return Seen(bool(same), f"{package} {real}")
 
@@ -58,20 +60,22 @@ def file(
     contains: str | None = None,
 ) -> Seen:
     """The file or folder is there, with this size in bytes, octal mode, owner, group, text."""
-    found = context.machine(node).host.file(path)
-    if not found.exists:
+    machine = context.machine(node)
+    done = machine.run(f"stat --dereference --format='%s %a %U %G' {shlex.quote(path)}")
+    if done.exit:
         return Seen(False, "not there")
+    length, bits, user, team = done.stdout.split()
     real: dict[str, object] = {}
     if size is not None:
-        real["size"] = found.size
+        real["size"] = int(length)
     if mode is not None:
-        real["mode"] = f"{found.mode:04o}"
+        real["mode"] = f"{int(bits, 8):04o}"
     if owner is not None:
-        real["owner"] = found.user
+        real["owner"] = user
     if group is not None:
-        real["group"] = found.group
+        real["group"] = team
     if contains is not None:
-        real["contains"] = contains if contains in found.content_string else None
+        real["contains"] = contains if contains in machine.host.file(path).content_string else None
     given = {"size": size, "mode": mode, "owner": owner, "group": group, "contains": contains}
     ok = all(value == given[key] for key, value in real.items())
     said = (
@@ -100,10 +104,9 @@ def file_lacks(context: Context, node: Node, path: str, text: str) -> Seen:
 @check("{path} is the same on {nodes}")
 def same_file(context: Context, nodes: list[Node], path: str) -> Seen:
     """The file is there on every node with the same content, compared by SHA-256."""
-    sums = {}
-    for node in nodes:
-        found = context.machine(node).host.file(path)
-        sums[node] = found.sha256sum[:12] if found.exists else "not there"
+    line = f"sha256sum < {shlex.quote(path)}"
+    done = on_each(context.lab, nodes, lambda machine: machine.run(line))
+    sums = {node: one.stdout[:12] if one.exit == 0 else "not there" for node, one in done.items()}
     same = len(set(sums.values())) == 1 and "not there" not in sums.values()
     return Seen(same, ", ".join(f"{node} {digest}" for node, digest in sums.items()))
 
