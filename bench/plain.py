@@ -1,19 +1,22 @@
 """The plain way: what somebody without a harness writes, one shell script over ssh.
 
-It is made from the same plan: each command by `ssh NODE COMMAND` over a kept connection, and
-loops on crm_mon, virsh and ssh for what a section waits for. It judges exit statuses and
-waits, and nothing else: no files, packages or ports are looked at.
+It is made from the same plan as lab's run: the same commands, each by `ssh NODE COMMAND` over a
+kept connection, the same actions, and the same waits (see bench.waits). It judges exit statuses
+and waits, and nothing else: no files, packages or ports are looked at. A plan with something in
+it that the script cannot do is an error, and not a shorter script.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench.waits import SHELL, Waits, by_name
 from lab import guests, kvm, vms
+from lab.errors import LabError
 from lab.lab import Lab
-from lab.plan import PlannedCommand, PlannedPart, PlannedStep, Use
+from lab.plan import PlannedCommand, PlannedPart, PlannedStep
 from lab.providers import cgroups
 
 MARK = "##"  # begins a line of the script's output: time, and the section that begins
@@ -37,34 +40,6 @@ typed() {
     local status=$?
     [[ " $1 " == *" $status "* ]] || fail "on $2, exit status $status: $3"
 }
-mon() { remote -n "$first" crm_mon --output-as=xml; }
-dc() { mon | grep -Eq "<current_dc present=\\"true\\".* name=\\"$1\\""; }
-node_is() { mon | grep -Eq "<node name=\\"$1\\".* online=\\"$2\\""; }
-configured() {
-    local xml; xml=$(mon)
-    grep -q "<nodes_configured number=\\"$1\\"" <<< "$xml" &&
-        grep -q "<resources_configured number=\\"$2\\"" <<< "$xml"
-}
-failed() { mon | grep -q "<failure .*op_key=\\"$1_$2_"; }
-none_failed() { local xml; xml=$(mon) && ! grep -q '<failure ' <<< "$xml"; }
-place() {  # the nodes of a resource that is started; reads XML
-    grep -A1 -E "<resource id=\\"$1\\".* role=\\"Started\\".* failed=\\"false\\"" |
-        sed -n 's/.*<node name="\\([^"]*\\)".*/\\1/p'
-}
-started() { [ "$(mon | place "$1")" = "$2" ]; }
-stopped() { mon | grep -Eq "<resource id=\\"$1\\".* role=\\"Stopped\\""; }
-spread() {  # "RESOURCES" "NODES"
-    local xml found=" " one; xml=$(mon)
-    for one in $1; do
-        local at; at=$(place "$one" <<< "$xml"); [ -n "$at" ] || return 1
-        found+="$at "
-    done
-    for one in $2; do [[ $found == *" $one "* ]] || return 1; done
-}
-domain() { [ "$(remote -n "$1" virsh domstate "$2")" = "$3" ]; }
-boot_of() { remote -n -o ControlPath=none "$1" cat /proc/sys/kernel/random/boot_id; }
-booted() { local now; now=$(boot_of "$1") && [ "$now" != "$2" ]; }
-up() { [[ $(remote -n "$1" systemctl is-system-running) =~ ^(running|degraded)$ ]]; }
 login() { remote -n "$1" true; }
 hang_up() { remote -O exit "$1" > /dev/null; true; }
 mark() { echo "## $EPOCHREALTIME $1"; }
@@ -77,12 +52,14 @@ class Plain:
     def __init__(self, lab: Lab, folder: Path) -> None:
         self.lab = lab
         self.folder = folder
+        self._waits = Waits(lab)
+        self._acts = _Acts(lab, folder)
         config = folder / "ssh_config"
         kept = f"ControlMaster auto\nControlPath {folder}/%C\nControlPersist 300\n"
         config.write_text(kept + lab.access.ssh_config.read_text())
         first = next(iter(lab.scenario.nodes))
         self._head = (
-            _HEAD + f"config={config} log={folder}/log first={first}\n"
+            f"{_HEAD}{SHELL}config={config} log={folder}/log first={first}\n"
             f"trap 'hang_up {first}' EXIT\nlogin {first} || fail 'no login'\n"
         )
 
@@ -93,7 +70,10 @@ class Plain:
         return ["bash", str(script)]
 
     def sections(self, steps: list[PlannedStep]) -> list[str]:
-        """The lines for a plan's sections, each begun by a mark, and a mark at the end."""
+        """The lines for a plan's sections, each begun by a mark, and a mark at the end.
+
+        LabError where the plan has something that the script cannot do.
+        """
         lines = []
         for step in steps:
             lines.append(f"mark {step.section}")
@@ -102,22 +82,29 @@ class Plain:
         return [*lines, "mark end"]
 
     def _part(self, part: PlannedPart) -> Iterator[str]:
+        if part.faults or part.healed:
+            raise LabError("the plain script cannot inject faults")
+        for use in part.before:
+            yield from self._await(self._waits.until(use), part.within)
         for use in part.expect:
-            if use.word.name == "guest_restarted":
-                guest = use.arguments["guest"]
-                yield f"{_variable(guest)}=$(boot_of {guest})"
+            yield from self._waits.remember(use)
         for command in part.commands:
             if not command.omitted:
                 yield self._typed(command)
         for use in part.acts:
-            yield from self._act(use)
+            yield from by_name(self._acts, use)
         for use in part.expect:
-            if condition := self._condition(use):
-                yield f"try {part.within:.0f} {condition}"
+            yield from self._await(self._waits.until(use), part.within)
             if use.word.name == "guest_online":  # it may be another boot of the guest
                 yield f"hang_up {use.arguments['guest']}"
 
+    def _await(self, condition: str, within: float) -> Iterator[str]:
+        if condition:
+            yield f"try {within:.0f} {condition}"
+
     def _typed(self, command: PlannedCommand) -> str:
+        if len(command.nodes) != 1:
+            raise LabError(f"the plain script cannot type on several nodes: {command.text}")
         words = ["typed", " ".join(map(str, command.exit)), command.nodes[0], command.text]
         if command.secret:
             file = self.folder / command.secret
@@ -126,89 +113,43 @@ class Plain:
             words.append(str(file))
         return shlex.join(words)
 
-    def _act(self, use: Use) -> Iterator[str]:
-        given = use.arguments
-        match use.word.name:
-            case "reboot":
-                node = given["node"]
-                podman = shlex.join([*cgroups.prefix(), "podman"])
-                name = f"lab-{self.lab.name}-{node}"
-                yield f"remote -n {node} systemctl reboot --no-block; hang_up {node}"
-                yield f"{podman} wait {name} > /dev/null; {podman} start {name} > /dev/null"
-                yield f"try 120 login {node}"
-            case "create_guest":
-                yield from self._create(given["guest"])
-            case "await_login":
-                yield f"try {given.get('within', 240)} login {given['node']}"
-            case "shut_down_guest":
-                guest = given["guest"]
-                host = self.lab.scenario.guests[guest].host
-                yield f"hang_up {guest}; typed 0 {host} 'virsh shutdown {guest}'"
-                yield f"try {given.get('within', 120)} domain {host} {guest} 'shut off'"
-            case "run":
-                yield shlex.join(["typed", "0", given["node"], given["command"]])
-            case other:
-                raise NotImplementedError(f"the plain script does not know the action {other}")
 
-    def _create(self, name: str) -> Iterator[str]:
-        guest = self.lab.scenario.guests[name]
-        seed, xml = self.folder / f"{name}.seed", self.folder / f"{name}.xml"
-        seed.write_bytes(self.lab.access.seed(self.lab.scenario, name))
-        xml.write_text(vms.domain_xml(name, guest, vms.Place(), emulated=bool(kvm.missing())))
-        disk, base = f"{vms.Place.disks}/{name}", f"{guests.IMAGES}/guest.ext4"
+class _Acts:
+    """Each method has the name and the arguments of an action, and yields the script's lines."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self._lab = lab
+        self._folder = folder
+
+    def reboot(self, node: str) -> Iterator[str]:
+        podman = shlex.join([*cgroups.prefix(), "podman"])
+        name = f"lab-{self._lab.name}-{node}"
+        yield f"remote -n {node} systemctl reboot --no-block; hang_up {node}"
+        yield f"{podman} wait {name} > /dev/null; {podman} start {name} > /dev/null"
+        yield f"try 120 login {node}"
+
+    def create_guest(self, guest: str) -> Iterator[str]:
+        given = self._lab.scenario.guests[guest]
+        seed, xml = self._folder / f"{guest}.seed", self._folder / f"{guest}.xml"
+        seed.write_bytes(self._lab.access.seed(self._lab.scenario, guest))
+        xml.write_text(vms.domain_xml(guest, given, vms.Place(), emulated=bool(kvm.missing())))
+        disk, base = f"{vms.Place.disks}/{guest}", f"{guests.IMAGES}/guest.ext4"
         make = f"qemu-img create -q -f qcow2 -F raw -b {base} {disk}.qcow2"
-        yield f"typed 0 {guest.host} 'cat > {disk}.seed' {seed}"
-        yield f"typed 0 {guest.host} '{make}'"
-        yield f"typed 0 {guest.host} 'virsh define /dev/stdin' {xml}"
-        yield f"typed 0 {guest.host} 'virsh start {name}'"
+        yield f"typed 0 {given.host} 'cat > {disk}.seed' {seed}"
+        yield f"typed 0 {given.host} '{make}'"
+        yield f"typed 0 {given.host} 'virsh define /dev/stdin' {xml}"
+        yield f"typed 0 {given.host} 'virsh start {guest}'"
 
-    def _condition(self, use: Use) -> str:
-        """The wait for an expectation; '' for what already holds when the command has ended."""
-        given = use.arguments
-        match use.word.name:
-            case "dc":
-                return f"dc {given['node']}"
-            case "nodes_online":
-                return f"node_is {given['nodes'][0]} true"
-            case "guest_online":
-                return f"node_is {given['guest']} true"
-            case "node_lost":
-                return f"node_is {given['node']} false"
-            case "configured":
-                return f"configured {given['nodes']} {given['resources']}"
-            case "failed_action":
-                return f"failed {given['resource']} {given['operation']}"
-            case "no_failed_actions":
-                return "none_failed"
-            case "resource_started":
-                return f"started {given['resource']} {given['node']}"
-            case "resource_role" if given["role"] == "Stopped":
-                return f"stopped {given['resource']}"
-            case "resources_spread":
-                names = [" ".join(given[key]) for key in ("resources", "nodes")]
-                return shlex.join(["spread", *names])
-            case "domain_state":
-                host = self.lab.scenario.guests[given["guest"]].host
-                return f"domain {host} {given['guest']} '{given['state']}'"
-            case "guest_restarted":
-                return f'booted {given["guest"]} "${_variable(given["guest"])}"'
-            case "rebooted":
-                return f"up {given['node']}"
-            case "libvirt_answers":
-                return f"remote -n {given['host']} virsh version"
-            case "pings":
-                address = self.lab.address(given["to"])
-                return f"remote -n {given['source']} ping -n -c 1 -W 2 {address}"
-            case "ssh_works":
-                address = self.lab.address(given["to"])
-                return f"remote -n {given['source']} ssh -o BatchMode=yes {address} hostname"
-            case "connection" if given["outcome"] == "accepted":
-                address = self.lab.address(given["to"])
-                return f"remote -n {given['source']} nc -z -w 1 {address} {given['port']}"
-            case _:
-                return ""
+    def await_login(self, node: str, within: int = 480) -> Iterator[str]:
+        yield f"try {within} login {node}"
 
+    def shut_down_guest(self, guest: str, within: int = 120) -> Iterator[str]:
+        host = self._lab.scenario.guests[guest].host
+        yield f"hang_up {guest}; typed 0 {host} 'virsh shutdown {guest}'"
+        yield f"try {within} domain {host} {guest} 'shut off'"
 
-def _variable(guest: str) -> str:
-    """The shell's variable for a guest's boot."""
-    return "boot_" + guest.replace("-", "_")
+    def run(
+        self, node: str, command: str, exits: Sequence[int] = (0,), within: int = 120
+    ) -> Iterator[str]:
+        del within  # for who waits for ever
+        yield shlex.join(["typed", " ".join(map(str, exits)), node, command])
