@@ -5,6 +5,8 @@ BIN := .venv/bin
 STAGES := lint types unit real
 # How many real tests run at once: mostly they wait for clusters, not for a processor.
 WORKERS ?= 2
+# Which benchmarks, and options of theirs: BENCH="walkthrough --rounds 3"; none: the usual ones.
+BENCH ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -50,8 +52,8 @@ nightly: setup run-nightly  ## tests that take too long for every change; then e
 	$(BIN)/lab matrix
 
 .PHONY: bench
-bench: setup  ## how long things take
-	$(BIN)/python -m bench
+bench: setup  ## how long things take, beside the plain way (BENCH=--help lists all)
+	$(BIN)/python -m bench $(BENCH)
 
 .PHONY: run-lint run-types run-unit run-real run-nightly run-vagrant
 run-lint:

@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench.rows import Say, progress
-from lab import images, plan, platforms, providers, scenario
+from lab import doctor_vagrant, images, plan, platforms, providers, scenario
 from lab.auditor import Auditor
-from lab.errors import LabError
+from lab.errors import CannotRun, LabError
 from lab.events import Event, Listener, StepEnded, StepStarted
 from lab.images import Images
 from lab.lab import Lab, down, held
@@ -45,6 +45,12 @@ def fresh(
             with unhurried():
                 lab.close()
                 down(name)
+
+
+def need_vagrant() -> None:
+    """CannotRun where virtual machines cannot be made here: said before anything is."""
+    if lacking := doctor_vagrant.without():
+        raise CannotRun(lacking, hint="run: make setup-vagrant")
 
 
 def built(lab: Lab) -> Images:

@@ -19,6 +19,7 @@ QUICK = "5.1.2"
 
 def run(options: Options, say: Say) -> list[Row]:
     """One row for the whole, and one for the machines' start."""
+    labs.need_vagrant()
     until = options.until or (QUICK if options.quick else UNTIL)
     took = {provider: _chapter(provider, until, say) for provider in ("podman", "vagrant")}
     rows = []

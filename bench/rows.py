@@ -47,7 +47,8 @@ class Row:
 @dataclass(frozen=True)
 class Options:
     """What was asked for. `quick`: few samples, few sections, few nodes. `counts`: of remote nodes.
-    `state`: lab's state folder outside of the benchmarks.
+    `state`: lab's state folder outside of the benchmarks. `rounds`: how often what takes long is
+    measured, at least once.
     """
 
     quick: bool = False
@@ -55,6 +56,7 @@ class Options:
     counts: tuple[int, ...] = ()
     state: Path | None = None
     scenarios: tuple[str, ...] = ()
+    rounds: int = 1
 
 
 def table(rows: Sequence[Row]) -> str:

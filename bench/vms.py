@@ -29,6 +29,7 @@ LOGIN = 300.0
 
 def run(options: Options, say: Say) -> list[Row]:
     """One machine, then three; the snapshot is of the last lab."""
+    labs.need_vagrant()
     rows = []
     for count in COUNTS[:1] if options.quick else COUNTS:
         with (
