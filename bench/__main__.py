@@ -33,7 +33,7 @@ BENCHMARKS = {
     "providers": "the remote walk-through on virtual machines, beside the same on containers",
     "matrix": "scenarios side by side, beside the same ones one after the other",
 }
-# What tells of every lab, needs no Vagrant, and is over in a quarter of an hour.
+# What tells of every lab, needs no Vagrant, and takes minutes where the others take hours.
 USUAL = ("help", "nodes", "notice", "boot", "walkthrough")
 CHAPTERS = {"walkthrough": "guest-walkthrough", "providers": "remote-walkthrough"}
 
