@@ -19,6 +19,7 @@ from bench import waits
 from bench.plain import Plain
 from bench.waits import LOOKS, SHELL, Waits
 from lab import checks, pacemaker, paths, plan, platforms, status
+from lab.actions import action
 from lab.context import Context
 from lab.errors import LabError
 from lab.lab import Lab
@@ -87,37 +88,28 @@ def test_all_that_the_walk_through_has_is_in_the_script(tmp_path: Path, platform
     subprocess.run(["bash", "-n", file], check=True)
 
 
-def test_it_awaits_what_the_walk_through_does_in_its_order(tmp_path: Path) -> None:
-    (step,) = [step for step in planned() if step.section == "4.3.4"]
-    lines = script(tmp_path, [step])
-    short = [line.split(maxsplit=2)[-1] for line in lines if line.startswith(("try ", "typed "))]
-    fakes = "FAKE1 FAKE2 FAKE3 FAKE4 FAKE5"
-    assert short == [
-        "guest guest1 example-host",
-        "none_failed",
-        "settled",
-        "guest1 'kill -9 $(pidof pacemaker-remoted)'",
-        "lost guest1",
-        "failed guest1 monitor",
-        "guest guest1 example-host",
-        "restarted example-host guest1",
-        "started vm-guest1 example-host",
-        "started FAKE3 guest1",
-        f"spread '{fakes}' 'example-host guest1'",
-        "settled",
-        "none_failed_of vm-guest1",
-        "example-host 'pcs resource disable vm-guest1 --wait'",
-        "example-host 'pcs resource cleanup guest1'",
-        "example-host 'pcs resource enable vm-guest1'",
-        "guest guest1 example-host",
-        "none_failed",
-        "started FAKE3 guest1",
-        "settled",
+def test_a_part_is_in_labs_own_order(tmp_path: Path) -> None:
+    """What must hold before, what is compared with, the commands, the actions, the waits."""
+    online = use("guest_online", guest=GUEST, host=HOST)
+    steps = changed(
+        before=(use("configured", nodes=1, resources=0), use("no_file", node=HOST, path="/x")),
+        commands=planned()[0].parts[0].commands[:1],
+        acts=(Use(*action.use({"run": {"node": GUEST, "command": "true"}}, [HOST, GUEST])),),
+        expect=(use("guest_restarted", guest=GUEST), online, use("printed", text="x")),
+        within=90.0,
+    )
+    assert script(tmp_path, steps) == [
+        "mark 4.1.1",
+        "try 90 configured 1 0",
+        f"was[process guest1]=$(process {HOST} guest1) || fail 'cannot tell: process guest1'",
+        "was[boot guest1]=$(boot guest1) || fail 'cannot tell: boot guest1'",
+        f"typed 0 {HOST} 'firewall-cmd --permanent --add-service=high-availability'",
+        "typed 0 guest1 true",
+        f"try 90 restarted {HOST} guest1",
+        f"try 90 guest guest1 {HOST}",
+        "hang_up guest1",
+        "mark end",
     ]
-    notes = [line for line in lines if line.startswith("was[")]
-    kill = next(line for line in lines if "kill -9" in line)
-    assert len(notes) == 2
-    assert max(map(lines.index, notes)) < lines.index(kill)
 
 
 def test_a_command_that_reads_a_password_gets_it(tmp_path: Path) -> None:
@@ -169,8 +161,6 @@ def test_each_look_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_action_a_fault_and_a_command_that_it_does_not_know(tmp_path: Path) -> None:
-    from lab.actions import action
-
     given = {"node": HOST, "command": "true", "secret": "hacluster"}
     secret = Use(*action.use({"run": given}, [HOST, GUEST]))
     copy = Use(
