@@ -133,7 +133,8 @@ class Waits:
         match use.word.name, use.arguments:
             case "guest_restarted", {"guest": guest}:
                 process = _note(f"process {guest}", f"process {self._host(guest)} {guest}")
-                return [process, _note(f"boot {guest}", f"boot {guest}")]
+                # A kept connection is not begun where its output is read: it would be waited for.
+                return [process, f"login {guest}", _note(f"boot {guest}", f"boot {guest}")]
             case "rebooted", {"node": node}:
                 return [_note(f"init {node}", f"init {node}")]
         return []

@@ -102,6 +102,7 @@ def test_a_part_is_in_labs_own_order(tmp_path: Path) -> None:
         "mark 4.1.1",
         "try 90 configured 1 0",
         f"was[process guest1]=$(process {HOST} guest1) || fail 'cannot tell: process guest1'",
+        "login guest1",
         "was[boot guest1]=$(boot guest1) || fail 'cannot tell: boot guest1'",
         f"typed 0 {HOST} 'firewall-cmd --permanent --add-service=high-availability'",
         "typed 0 guest1 true",
