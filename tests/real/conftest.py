@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 import yaml
-from leftovers import remember_volumes, traces
+from leftovers import remember, traces
 from xdist.scheduler import LoadScopeScheduling
 
 from lab import paths, platforms, scenario
@@ -243,7 +243,7 @@ def images() -> None:
     from lab import images as built
 
     built.ensure(platforms.load("debian-12"), print)
-    remember_volumes()
+    remember()
 
 
 @pytest.fixture

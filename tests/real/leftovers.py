@@ -13,12 +13,12 @@ from lab.lab import everything
 from lab.providers import cgroups, containers, controllers
 
 SETTLED = 20.0  # seconds until what is between two states, as machines come and go, is in one
-_known: set[str] = set()  # volumes that are no fault of the next test
+_known: set[str] = set()  # what is no fault of the next test
 
 
-def remember_volumes() -> None:
-    """Volumes that belong to no container now were left by who was here before these tests."""
-    _known.update(_volumes())
+def remember() -> None:
+    """What belongs to no container now was left by who was here before these tests."""
+    _known.update(_of_nobody())
 
 
 def traces(name: str) -> list[str]:
@@ -51,14 +51,14 @@ def _processes(name: str) -> Iterator[str]:
 
 def _orphans() -> set[str]:
     """What containers left that are gone. Other labs' machines come and go: only what stays
-    counts; and a volume is told once, since it stays for good.
+    counts; and what stays is told once.
     """
     left = _of_nobody()
     end = time.monotonic() + SETTLED
     while left and time.monotonic() < end:
         time.sleep(0.5)
         left &= _of_nobody()
-    _known.update(one.removeprefix("volume ") for one in left)
+    _known.update(left)
     return left
 
 
@@ -70,9 +70,9 @@ def _of_nobody() -> set[str]:
         mounted = containers.podman(["mount"], check=False)
     return {
         *(f"cgroup {group}" for group in _empty_cgroups(there.split())),
-        *(f"volume {volume}" for volume in _volumes() - _known),
+        *(f"volume {volume}" for volume in _volumes()),
         *(f"mount {point}" for point in orphaned(mounts, there.split(), mounted.split())),
-    }
+    } - _known
 
 
 def _empty_cgroups(there: Collection[str]) -> Iterator[Path]:
