@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    WithJsonSchema,
+    model_validator,
+)
 
 from lab.fields import (
     Address,
@@ -23,6 +30,7 @@ from lab.fields import (
     Secret,
     Where,
 )
+from lab.yamlfile import Document, Place
 
 
 class Frozen(BaseModel):
@@ -147,7 +155,7 @@ class Adaptation(Frozen):
     empty `run` they are left out. `before`/`after` add commands beside one that stays.
     """
 
-    when: str
+    when: Annotated[str, Field(min_length=1)]
     run: list[Command]
     why: Annotated[str, Field(min_length=10)]
     replaces: int | Annotated[list[int], Field(min_length=1)] | None = None
@@ -240,6 +248,7 @@ class Step(Part):
     title: str
     parts: list[Part] = []
     announce: Announcement = Announcement()
+    _spot: tuple[Document, Place] | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _parts_or_part(self) -> Step:
@@ -252,6 +261,21 @@ class Step(Part):
         if not self.parts and not self.filled:
             raise ValueError("a section needs book, act, fault, expect or parts")
         return self
+
+    def stands(self, document: Document, place: Place) -> None:
+        """Note in which file it stands, and where there."""
+        self._spot = document, place
+
+    def stands_as(self, other: Step) -> None:
+        """Note that it stands where another one does."""
+        self._spot = other._spot
+
+    def says(self, place: Place, problem: str) -> str:
+        """What is wrong at `place`, which counts from the section; with file and line, if known."""
+        if self._spot is None:
+            return f"section {self.section}: {problem}"
+        document, here = self._spot
+        return document.says((*here, *place), problem)
 
 
 class BorrowedStep(Step):
@@ -288,7 +312,9 @@ class Scenario(Frozen):
     guests: dict[NodeName, Guest] = {}
     fleet: Fleet | None = None
     prepare: list[Preparation] = []
-    steps: list[Step]  # once loaded with what `prepare` borrows before its own
+    steps: Annotated[
+        list[Step], Field(min_length=1)
+    ]  # once loaded with what `prepare` borrows before its own
 
     @property
     def names(self) -> list[str]:

@@ -53,10 +53,11 @@ def _load(path: Path, borrowers: tuple[Path, ...], remotes: int | None = None) -
     try:
         scenario = fleet.expanded(scenario, remotes)
     except ValueError as error:
-        place: Place = ("fleet",)
-        raise BadInput(f"{document.where(place)}: {document.named(place)}{error}") from error
+        raise BadInput(document.says(("fleet",), str(error))) from error
     for problem, place in _problems(scenario):
-        raise BadInput(f"{document.where(place)}: {document.named(place)}{problem}")
+        raise BadInput(document.says(place, problem))
+    for number, step in enumerate(scenario.steps):
+        step.stands(document, ("steps", number))
     own = [step.section for step in scenario.steps]
     borrowed: dict[str, list[Step]] = {"": [], **{section: [] for section in own}}
     for number, preparation in enumerate(scenario.prepare):
@@ -69,8 +70,7 @@ def _load(path: Path, borrowers: tuple[Path, ...], remotes: int | None = None) -
             _check_borrowed(scenario, found, [*there, *scenario.steps])
             borrowed[preparation.after] += found
         except ValueError as error:
-            here: Place = ("prepare", number)
-            raise BadInput(f"{document.where(here)}: {document.named(here)}{error}") from error
+            raise BadInput(document.says(("prepare", number), str(error))) from error
     steps = [*borrowed[""]]
     for step in scenario.steps:
         steps += [step, *borrowed[step.section]]
@@ -95,7 +95,9 @@ def _borrowed(wish: Preparation, path: Path, borrowers: tuple[Path, ...]) -> Ite
         if isinstance(step, BorrowedStep):
             yield step
         else:
-            yield BorrowedStep.model_construct(**dict(step), origin=wish.scenario)
+            borrowed = BorrowedStep.model_construct(**dict(step), origin=wish.scenario)
+            borrowed.stands_as(step)
+            yield borrowed
 
 
 def _check_borrowed(scenario: Scenario, borrowed: list[Step], there: list[Step]) -> None:
@@ -150,6 +152,9 @@ def _step_problems(scenario: Scenario, step: Step) -> Iterator[tuple[str, Place]
         if name in ("cores", "crashes"):
             problem = "what happened does not pass; announce what may be said: crashes: [...]"
             yield problem, ("announce", "violated", name)
+    for index, part in enumerate(step.parts):
+        if not part.filled:
+            yield "a part needs before, book, act, fault, expect or departs", ("parts", index)
     for index, part in enumerate(step.parts or [step]):
         inner: Place = ("parts", index) if step.parts else ()
         for problem, at in _part_problems(scenario, step, part):

@@ -115,8 +115,6 @@ class Vocabulary:
             reason = {
                 "missing": "is missing",
                 "extra_forbidden": "is no argument of it",
-                "too_short": "must not be empty",
-                "string_too_short": "must not be empty",
             }.get(first["type"], in_words(first))
             takes = ", ".join(fields) or "none"
             raise ValueError(f"{name}: {place} {reason}; arguments: {takes}") from error

@@ -80,6 +80,10 @@ class Document:
                 words.append(str(key))
         return ", ".join(words) + ": " if words else ""
 
+    def says(self, place: Place, problem: str) -> str:
+        """What is wrong at `place`, as every message has it: file, line, place, problem."""
+        return f"{self.where(place)}: {self.named(place)}{problem}"
+
     def _walk(self, node: yaml.Node, place: Place) -> None:
         self._lines.setdefault(place, node.start_mark.line + 1)
         if isinstance(node, yaml.SequenceNode):
@@ -119,9 +123,7 @@ def parse(document: Document, model: type[Model]) -> Model:
         first, more = errors[0], len(errors) - 1
         place = _written(document.data, first["loc"], first["type"])
         also = f" (and {more} more)" if more else ""
-        raise BadInput(
-            f"{document.where(place)}: {document.named(place)}{_reason(first, model)}{also}"
-        ) from error
+        raise BadInput(document.says(place, f"{_reason(first, model)}{also}")) from error
 
 
 def _written(data: Any, place: Place, kind: str) -> Place:
@@ -153,6 +155,9 @@ _KINDS = {
 
 def in_words(error: Any) -> str:
     """What pydantic found wrong with a value."""
+    if error["type"] in ("string_too_short", "too_short"):
+        least = error["ctx"]["min_length"]
+        return "must not be empty" if least == 1 else f"needs at least {least} characters"
     return _KINDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
 
 

@@ -108,11 +108,12 @@ def doctor_(options: argparse.Namespace) -> int:
 
 
 def check_(options: argparse.Namespace) -> int:
-    """`lab check`: every file is looked at, however many are wrong."""
+    """`lab check`: every file is planned for each platform, however many are wrong."""
     wrong = 0
     for name in options.file:
         try:
             scenario = scenarios.load(scenarios.find(name))
+            plans.check(scenario)
         except BadInput as error:
             wrong += 1
             print(error.message)

@@ -177,7 +177,7 @@ def test_a_part_on_some_platforms(write: Write) -> None:
 
 def test_nothing_is_left_of_a_section(write: Write) -> None:
     path = write(UNTIL, (RUN, on_new(RUN)), (EXPECT, on_new(EXPECT)))
-    with pytest.raises(BadInput, match=r"section 5\.1: nothing of it is left on old"):
+    with pytest.raises(BadInput, match=r"own.yaml:9: section 5\.1: nothing of it is left on old"):
         planned(path, OLD)
 
 

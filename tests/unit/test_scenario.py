@@ -171,7 +171,7 @@ BAD = {
     "reason too short": (
         ("because it is another one", "because"),
         21,
-        "section 4.1, adapt [1], why: String should have at least 10 characters",
+        "section 4.1, adapt [1], why: needs at least 10 characters",
     ),
     "unknown check": (
         ("- dc: host1", "- quorom:"),
@@ -281,6 +281,16 @@ BAD = {
         ("replaces: 1", "replaces: []"),
         19,
         "section 4.1, adapt [1], replaces: *",
+    ),
+    "an adaptation for every platform": (
+        ("when: family == debian", 'when: ""'),
+        18,
+        "section 4.1, adapt [1], when: must not be empty",
+    ),
+    "a part with nothing in it": (
+        ("      - expect:\n          - no_dc:\n", "      - {}\n"),
+        34,
+        "section 4.10, parts [2]: a part needs before, book, act, fault, expect or departs",
     ),
     "two places": (
         ("replaces: 1", "replaces: 1\n        after: 2"),
@@ -539,6 +549,12 @@ def test_bad(refused: Refused, edit: Edit, line: int, says: str) -> None:
     assert re.fullmatch(pattern, refused(edit))
 
 
+def test_a_scenario_without_sections(path: Path) -> None:
+    path.write_text(GOOD[: GOOD.index("steps:")] + "steps: []\n")
+    with pytest.raises(BadInput, match=r"s\.yaml:9: steps: must not be empty"):
+        scenario.load(path)
+
+
 @pytest.mark.parametrize("text", ["", "- title: T\n"], ids=["empty", "list"])
 def test_no_mapping(path: Path, text: str) -> None:
     path.write_text(text)
@@ -673,16 +689,36 @@ def test_two_adaptations_of_one_command_are_refused(path: Path) -> None:
     more = (
         "adapt:\n      - {when: pcs >= 0.10, replaces: [2, 1], run: [x], why: another adaptation}"
     )
-    with pytest.raises(BadInput, match=r"section 4\.1, adapt") as caught:
+    with pytest.raises(BadInput) as caught:
         planned(path, ("adapt:", more))
-    assert "command 1 is replaced by 'pcs >= 0.10' and by 'family == debian'" in (
-        caught.value.message
+    assert caught.value.message == (
+        f"{path}:20: section 4.1, adapt [2], replaces: command 1 is replaced by 'pcs >= 0.10' and "
+        "by 'family == debian' on made-up-debian"
     )
     planned(path, ("adapt:", more), platform=CENTOS)  # there neither applies
+    with pytest.raises(BadInput, match=r"4\.1, adapt \[2\], .* on debian-12"):
+        plans.check(scenario.load(path))
+
+
+def test_a_part_of_which_nothing_is_left(path: Path) -> None:
+    """On one platform only: `lab check` says so, and who plans for another one need not mind."""
+    part = "      - {when: pacemaker >= 2.0, why: it is for later ones, expect: [no_dc: ]}\n"
+    path.write_text(GOOD[: GOOD.index("      - where: plain")] + part)
+    loaded = scenario.load(path)
+    plans.plan(loaded, DEBIAN)
+    with pytest.raises(BadInput) as caught:
+        plans.check(loaded)
+    assert caught.value.message == (f"{path}:26: section 4.10: nothing of it is left on centos-7")
+
+
+@pytest.mark.parametrize("name", scenario.names())
+def test_every_scenario_can_be_planned_everywhere(name: str) -> None:
+    plans.check(scenario.load(scenario.find(name)))
 
 
 def test_condition_that_this_platform_cannot_tell(path: Path) -> None:
-    with pytest.raises(BadInput, match=r"section 4\.1.*libvirt is not known of made-up-debian"):
+    expected = r"yaml:18: section 4\.1, adapt \[1\], when: .*libvirt is not known of made-up-debian"
+    with pytest.raises(BadInput, match=expected):
         planned(path, ("family == debian", "libvirt >= 4"))
 
 
