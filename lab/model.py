@@ -19,11 +19,17 @@ from pydantic import (
 
 from lab.fields import (
     Address,
+    ExitStatus,
+    FailedOperation,
     GuestKind,
     GuestRole,
+    Line,
     MiB,
     NodeName,
+    NodeState,
+    Numbers,
     Pattern,
+    Processors,
     Reason,
     Role,
     Seconds,
@@ -79,7 +85,7 @@ class Machine(Frozen):
     role: Role = "cluster"  # becomes a cluster node, or a remote node, or neither
     hypervisor: bool = False  # runs guests: its network card sits in a bridge, br0
     memory: MiB = 1024  # for virtual machines; containers share the machine's
-    cpus: int = 2
+    cpus: Processors = 2
     slim: bool = False  # a container whose first process is pacemaker-remoted: no systemd, no BMC
 
     @model_validator(mode="after")
@@ -119,7 +125,7 @@ class Guest(Frozen):
     kind: GuestKind = "vm"
     role: GuestRole = "guest"
     memory: MiB = 512
-    cpus: int = 2
+    cpus: Processors = 2
 
     @model_validator(mode="after")
     def _node_is_a_vm(self) -> Guest:
@@ -133,9 +139,9 @@ class Guest(Frozen):
 class Command(Frozen):
     """A command as typed at the root prompt of a node, or of several nodes at once."""
 
-    run: str
+    run: Line
     where: Where = []
-    exit: tuple[int, ...] = (0,)
+    exit: Annotated[tuple[ExitStatus, ...], Field(min_length=1)] = (0,)
     stdin: Secret | None = None  # name of a secret of the lab that the command reads
 
     @model_validator(mode="before")
@@ -158,7 +164,7 @@ class Adaptation(Frozen):
     when: Annotated[str, Field(min_length=1)]
     run: list[Command]
     why: Annotated[str, Field(min_length=10)]
-    replaces: int | Annotated[list[int], Field(min_length=1)] | None = None
+    replaces: Numbers | None = None
     before: int | None = None
     after: int | None = None
 
@@ -172,9 +178,7 @@ class Adaptation(Frozen):
     @property
     def numbers(self) -> list[int]:
         """The book's commands that this adaptation is about."""
-        if isinstance(self.replaces, list):
-            return self.replaces
-        return [n for n in (self.replaces, self.before, self.after) if n is not None]
+        return self.replaces or [n for n in (self.before, self.after) if n is not None]
 
 
 class Departure(Frozen):
@@ -235,8 +239,8 @@ class Announcement(Frozen):
     and for how long after the section.
     """
 
-    nodes: dict[NodeName, str] = {}
-    failed: list[str] = []
+    nodes: dict[NodeName, NodeState] = {}
+    failed: list[FailedOperation] = []
     crashes: list[Pattern] = []
     violated: dict[str, Seconds] = {}
 
@@ -245,7 +249,7 @@ class Step(Part):
     """A numbered section. Either it is one part itself, or it has `parts`."""
 
     section: str = Field(pattern=r"^(\d+|[A-Z])(\.\d+)*$")
-    title: str
+    title: Line
     parts: list[Part] = []
     announce: Announcement = Announcement()
     _spot: tuple[Document, Place] | None = PrivateAttr(None)
@@ -305,9 +309,9 @@ class Preparation(Frozen):
 class Scenario(Frozen):
     """A chapter of the book as a list of steps on named machines."""
 
-    title: str
-    about: str
-    chapter: str
+    title: Line
+    about: Line
+    chapter: Line
     nodes: dict[NodeName, Machine]
     guests: dict[NodeName, Guest] = {}
     fleet: Fleet | None = None

@@ -22,7 +22,6 @@ from lab.model import (
     BorrowedStep,
     Command,
     Departure,
-    Entry,
     Part,
     Scenario,
     Step,
@@ -171,40 +170,34 @@ def _applies(when: str, platform: Platform, *place: str | int) -> bool:
 def _part(
     part: Part, place: Place, step: Step, scenario: Scenario, platform: Platform
 ) -> PlannedPart:
-    def use(
-        vocabulary: Vocabulary,
-        entry: dict[str, Any],
-        why: str = "",
-        departs: Departure | None = None,
-    ) -> Use:
-        word, given = vocabulary.use(entry, scenario.names)
-        return Use(word, given, " ".join(why.split()), departs)
-
-    def uses(vocabulary: Vocabulary, key: str) -> tuple[Use, ...]:
-        entries: list[Entry] = getattr(part, key)
-        return tuple(
-            use(vocabulary, entry.use, entry.why)
-            for number, entry in enumerate(entries)
-            if _applies(entry.when, platform, *place, key, number, "when")
-        )
+    def uses(vocabulary: Vocabulary, key: str, typed: int) -> tuple[Use, ...]:
+        """Of `before`, `act` and so on what applies; `typed`: commands that are typed before it."""
+        found = []
+        for number, entry in enumerate(getattr(part, key)):
+            here = (*place, key, number)
+            if not _applies(entry.when, platform, *here, "when"):
+                continue
+            departs = entry if isinstance(entry, Departure) else None
+            given = entry.shown_by if departs else entry.use
+            word, arguments = vocabulary.use(given, scenario.names, scenario.guests)
+            if missing := [one for one in word.commands(arguments) if one > typed]:
+                there = f"{typed or 'none'} is typed here before it on {platform.name}"
+                raise _Misfit(f"{word.name}: there is no command {missing[0]}; {there}", *here)
+            why = "" if departs else " ".join(entry.why.split())
+            found.append(Use(word, arguments, why, departs))
+        return tuple(found)
 
     table = checks.load()
-    departures = [
-        one
-        for number, one in enumerate(part.departs)
-        if _applies(one.when, platform, *place, "departs", number, "when")
-    ]
+    acts = uses(actions.action, "act", 0)
+    typed = len(part.book) + sum(act.word.types for act in acts)
     return PlannedPart(
         book=len(part.book),
-        before=uses(table, "before"),
+        before=uses(table, "before", 0),
         commands=tuple(_commands(part, place, part.where or step.where, platform)),
-        acts=uses(actions.action, "act"),
-        faults=uses(faults.load(), "fault"),
-        expect=(
-            *uses(table, "expect"),
-            *(use(table, one.shown_by, departs=one) for one in departures),
-        ),
-        healed=uses(table, "healed"),
+        acts=acts,
+        faults=uses(faults.load(), "fault", typed),
+        expect=(*uses(table, "expect", typed), *uses(table, "departs", typed)),
+        healed=uses(table, "healed", typed),
         within=part.within,
     )
 
@@ -232,7 +225,7 @@ def _commands(
             yield _planned(command, where, adapted=False, book=(command.run,))
         elif number == replacing.numbers[0]:
             book = tuple(part.book[n - 1].run for n in replacing.numbers)
-            for new in replacing.run or [Command(run="")]:
+            for new in replacing.run or [Command.model_construct(run="")]:
                 yield _planned(new, where, adapted=True, book=book, why=replacing.why)
         yield from _added(apply, "after", number, where)
 

@@ -206,7 +206,7 @@ def _part_problems(scenario: Scenario, step: Step, part: Part) -> Iterator[tuple
 
 def _unusable(vocabulary: Vocabulary, use: dict[str, Any], scenario: Scenario) -> str:
     try:
-        vocabulary.use(use, scenario.names)
+        vocabulary.use(use, scenario.names, scenario.guests)
     except ValueError as error:
         return str(error)
     return ""

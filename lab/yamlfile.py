@@ -157,7 +157,8 @@ def in_words(error: Any) -> str:
     """What pydantic found wrong with a value."""
     if error["type"] in ("string_too_short", "too_short"):
         least = error["ctx"]["min_length"]
-        return "must not be empty" if least == 1 else f"needs at least {least} characters"
+        of_what = "characters" if error["type"] == "string_too_short" else "entries"
+        return "must not be empty" if least == 1 else f"needs at least {least} {of_what}"
     return _KINDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
 
 

@@ -653,7 +653,7 @@ def nemo(monkeypatch: pytest.MonkeyPatch) -> Lab:
         (["inject", "example-host", "delay", "²"], "delay: milliseconds is a number, not '²'"),
         (
             ["inject", "example-host", "partition"],
-            "partition: two groups or more, none empty, and a node in one of them only",
+            "partition: groups should be two groups or more, none empty, and a node in one of them",
         ),
         (["inject", "guest1", "power_off"], "guest1 is a guest; this fault is for machines: ex"),
         (["heal", "one"], "invalid int value: 'one'"),

@@ -535,6 +535,186 @@ BAD = {
         "section 4.1, expect [2]: recovery: phases *'detected', 'fenced', 'recovered' or "
         "'reintegrated'; arguments: phases",
     ),
+    "a platform that there is not in when": (
+        ("family == debian", "platform == debian-99"),
+        18,
+        "section 4.1, adapt [1], when: 'platform == debian-99': platform is one of: almalinux-9,*",
+    ),
+    "a pattern that is none": (
+        ("- dc: host1", '- answers: {pattern: "("}'),
+        25,
+        "section 4.1, expect [1]: answers: pattern '(' is not a regular expression: *; arguments*",
+    ),
+    "a port without its protocol": (
+        ("- dc: host1", '- ports_open: {node: host1, ports: ["3121"]}'),
+        25,
+        "section 4.1, expect [1]: ports_open: ports '3121' is not a port: write 3121/tcp or 5405*",
+    ),
+    "ports seen from nowhere": (
+        ("- dc: host1", "- ports_open: {node: host1, ports: [1/tcp], seen_from: inside}"),
+        25,
+        "section 4.1, expect [1]: ports_open: seen_from: there is no node 'inside'; nodes: host1*",
+    ),
+    "a port that is too high": (
+        ("- dc: host1", "- connection: {source: host1, to: plain, port: 99999, outcome: silent}"),
+        25,
+        "section 4.1, expect [1]: connection: port should be from 1 to 65535, not 99999; *",
+    ),
+    "a state of a guest that is none": (
+        ("- dc: host1", "- domain_state: {guest: plain, state: running}"),
+        25,
+        "section 4.1, expect [1]: domain_state: guest: plain is no guest; guests: guest1",
+    ),
+    "a state that no guest has": (
+        ("- dc: host1", "- domain_state: {guest: guest1, state: up}"),
+        25,
+        "section 4.1, expect [1]: domain_state: state *'running', *",
+    ),
+    "a guest node that is none": (
+        ("- dc: host1", "- guest_online: {guest: plain, host: host1}"),
+        25,
+        "section 4.1, expect [1]: guest_online: guest: plain is no guest; guests: guest1",
+    ),
+    "a guest to create that is none": (
+        ("- reboot: host1", "- create_guest: plain"),
+        23,
+        "section 4.1, act [1]: create_guest: guest: plain is no guest; guests: guest1",
+    ),
+    "a section of the CIB that there is not": (
+        ("- dc: host1", "- cib_knows: {node: plain, sections: [foo]}"),
+        25,
+        "section 4.1, expect [1]: cib_knows: sections *'nodes' or 'status'; *",
+    ),
+    "a role that there is not": (
+        ("- dc: host1", "- resource_role: {resource: a, role: started}"),
+        25,
+        "section 4.1, expect [1]: resource_role: role *'Started', *",
+    ),
+    "a role that there is not, to last": (
+        ("- dc: host1", "- role_lasts: {resource: a, role: up, seconds: 8}"),
+        25,
+        "section 4.1, expect [1]: role_lasts: role *'Started', *",
+    ),
+    "a state of a node that there is not": (
+        ("- dc: host1", "- node_state: {node: plain, state: asleep}"),
+        25,
+        "section 4.1, expect [1]: node_state: state 'asleep' is not a node's state: write absent*",
+    ),
+    "software that no platform knows": (
+        ("- dc: host1", "- software_version: {node: plain, software: pacemakerd}"),
+        25,
+        "section 4.1, expect [1]: software_version: software *'pacemaker', *",
+    ),
+    "an operation that there is not": (
+        ("- dc: host1", "- failed_action: {resource: a, operation: begin}"),
+        25,
+        "section 4.1, expect [1]: failed_action: operation *'start', *",
+    ),
+    "a fence agent that no platform has": (
+        ("- reboot: host1", "- install_agent: {nodes: [host1], agent: fence_virt}"),
+        23,
+        "section 4.1, act [1]: install_agent: agent *'fence_ipmilan' or 'fence_virsh'*",
+    ),
+    "a mode that is none": (
+        ("- dc: host1", '- file: {node: host1, path: /etc, mode: "755"}'),
+        25,
+        "section 4.1, expect [1]: file: mode '755' is not an octal mode: write four digits, such*",
+    ),
+    "a socket that is none": (
+        ("- dc: host1", "- listening: {node: host1, socket: 3121/tcp}"),
+        25,
+        "section 4.1, expect [1]: listening: socket '3121/tcp' is not a socket: write tcp://3121*",
+    ),
+    "a text that every file has": (
+        ("- dc: host1", '- file: {node: host1, path: /etc, contains: ""}'),
+        25,
+        "section 4.1, expect [1]: file: contains must not be empty; *",
+    ),
+    "an exit status that there is not": (
+        ("- reboot: host1", "- run: {node: host1, command: echo, exits: [256]}"),
+        23,
+        "section 4.1, act [1]: run: exits should be from 0 to 255, not 256; *",
+    ),
+    "no time at all to run in": (
+        ("- reboot: host1", "- run: {node: host1, command: echo, within: 0}"),
+        23,
+        "section 4.1, act [1]: run: within should be from 1 to 1000000, not 0; *",
+    ),
+    "a loss of more than there is": (
+        with_fault("loss: {node: host1, percent: 500}"),
+        25,
+        "section 4.1, fault [1]: loss: percent should be from 1 to 100, not 500; arguments: node*",
+    ),
+    "a delay back in time": (
+        with_fault("delay: {node: host1, milliseconds: -1}"),
+        25,
+        "section 4.1, fault [1]: delay: milliseconds should be from 1 to 60000, not -1; *",
+    ),
+    "a partition in one part": (
+        with_fault("partition: {groups: [[host1, plain]]}"),
+        25,
+        "section 4.1, fault [1]: partition: groups should be two groups or more, none empty, and*",
+    ),
+    "a blocked port that is none": (
+        with_fault("block_port: {node: host1, port: x}"),
+        25,
+        "section 4.1, fault [1]: block_port: port 'x' is not a port: write 3121/tcp or 5405/udp;*",
+    ),
+    "a state that no node has is announced": (
+        announcing("nodes: {host1: sleeping}"),
+        13,
+        "section 4.1, announce, nodes, host1: 'sleeping' is not a node's state: write *",
+    ),
+    "a failure of no operation is announced": (
+        announcing("failed: [remote1]"),
+        13,
+        "section 4.1, announce, failed [1]: 'remote1' is not RESOURCE OPERATION, such as vm moni*",
+    ),
+    "no exit status is right": (
+        ("- echo two", "- {run: echo two, exit: []}"),
+        15,
+        "section 4.1, book [2], exit: must not be empty",
+    ),
+    "exit statuses that there are not": (
+        ("- echo two", "- {run: echo two, exit: [-1, 300]}"),
+        15,
+        "section 4.1, book [2], exit [1]: should be from 0 to 255, not -1 (and *",
+    ),
+    "an empty command": (
+        ("- echo two", '- ""'),
+        15,
+        "section 4.1, book [2]: must not be empty",
+    ),
+    "replaces the same twice": (
+        ("replaces: 1", "replaces: [1, 1]"),
+        19,
+        "section 4.1, adapt [1], replaces: 1 stands here twice",
+    ),
+    "on one node twice": (
+        ("    where: host1\n", "    where: [host1, host1]\n"),
+        12,
+        "section 4.1, where: host1 stands here twice",
+    ),
+    "no processor": (
+        ("hypervisor: true", "cpus: 0"),
+        5,
+        "nodes, host1, cpus: should be from 1 to 512, not 0",
+    ),
+    "fewer processors than none": (
+        ("{host: host1, ", "{host: host1, cpus: -3, "),
+        8,
+        "guests, guest1, cpus: should be from 1 to 512, not -3",
+    ),
+    "no time at all": (
+        ("within: 10s", "within: 0s"),
+        31,
+        "section 4.10, parts [1], within: should be more than 0",
+    ),
+    "more memory than there is in the world": (
+        ("hypervisor: true", "memory: 12345678901234567890123456"),
+        5,
+        "nodes, host1, memory: should be from 64 to 1048576, not *",
+    ),
     "a secret that no lab has": (
         ("- echo two", "- {run: echo two, stdin: root}"),
         15,
@@ -711,6 +891,44 @@ def test_a_part_of_which_nothing_is_left(path: Path) -> None:
     assert caught.value.message == (f"{path}:26: section 4.10: nothing of it is left on centos-7")
 
 
+@pytest.mark.parametrize(
+    ("edit", "line", "says"),
+    [
+        (("- dc: host1", "- printed: {command: 9, text: x}"), 25, "expect [1]: printed: *9; 3 is"),
+        (
+            ("- dc: host1", "- answers: {command: 4, pattern: x}"),
+            25,
+            "expect [1]: answers: *4; 3 is",
+        ),
+        (
+            ("    act:\n", "    before: [printed: x]\n    act:\n"),
+            22,
+            "before [1]: printed: *1; none is",
+        ),
+    ],
+    ids=["typed", "no action's", "before"],
+)
+def test_a_check_of_a_command_that_is_not_typed(
+    path: Path, edit: Edit, line: int, says: str
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        planned(path, edit)
+    says = says.replace("*", "there is no command ")
+    assert caught.value.message == (
+        f"{path}:{line}: section 4.1, {says} typed here before it on made-up-debian"
+    )
+
+
+def test_commands_of_actions_are_counted_on(path: Path) -> None:
+    run = "run: {node: host1, command: echo}"
+    on_debian = f"- {{when: family == debian, why: it is for Debian, {run}}}"
+    check = ("- dc: host1", "- printed: {command: 4, text: x}")
+    planned(path, ("- reboot: host1", f"- {run}"), check)
+    planned(path, ("- reboot: host1", on_debian), check)
+    with pytest.raises(BadInput, match="there is no command 4; 3 is typed here before it on cent"):
+        planned(path, ("- reboot: host1", on_debian), check, platform=CENTOS)
+
+
 @pytest.mark.parametrize("name", scenario.names())
 def test_every_scenario_can_be_planned_everywhere(name: str) -> None:
     plans.check(scenario.load(scenario.find(name)))
@@ -778,14 +996,14 @@ def test_faults_and_what_must_hold_when_they_are_healed(path: Path) -> None:
     one, _ = planned(
         path,
         with_fault(
-            "partition: {groups: [[host1, plain], [plain]]}\n      - cut: plain\n"
+            "partition: {groups: [[host1, guest1], [plain]]}\n      - cut: plain\n"
             "    healed:\n      - no_dc:\n      - dc: plain"
         ),
     )
     (part,) = one.parts
     assert [use.word.name for use in part.faults] == ["partition", "cut"]
     assert [use.text for use in part.faults] == [
-        "the network is partitioned: host1, plain | plain",
+        "the network is partitioned: host1, guest1 | plain",
         "the network cable of plain is pulled",
     ]
     assert all(use.word.heal for use in part.faults)
