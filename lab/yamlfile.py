@@ -20,6 +20,8 @@ Model = TypeVar("Model", bound=BaseModel)
 Place = tuple[str | int, ...]
 
 
+# Nobody types these, a terminal may obey them, and no file can hold half a surrogate pair.
+_NO_TEXT = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 MANY = 100_000  # values in a file, counted wherever an alias stands for them
 
 
@@ -62,9 +64,8 @@ class Document:
                 self.data = loader.construct_document(self._root)
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
-            raise BadInput(
-                f"{path}:{line}: no text: it has the character {error.character!r}"
-            ) from error
+            at = error.character if isinstance(error.character, int) else ord(error.character)
+            raise BadInput(f"{path}:{line}: no text: it has the character {chr(at)!r}") from error
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise BadInput(f"{path}:{line}: {error.problem or 'is not YAML'}") from error
@@ -122,6 +123,8 @@ def _weigh(node: yaml.Node, known: dict[int, int]) -> int:
         return known[id(node)] or refuse("this value holds itself", node)
     known[id(node)] = 0  # until it is known
     weight = 1
+    if isinstance(node, yaml.ScalarNode) and (found := _NO_TEXT.search(node.value)):
+        refuse(f"no text: it has the character {found[0]!r}", node)
     if isinstance(node, yaml.SequenceNode):
         weight += sum(_weigh(item, known) for item in node.value)
     elif isinstance(node, yaml.MappingNode):
@@ -129,6 +132,7 @@ def _weigh(node: yaml.Node, known: dict[int, int]) -> int:
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 refuse("a key should be text", key)
+            _weigh(key, known)
             if key.value in seen:
                 refuse(f"the key {key.value!r} stands here twice", key)
             seen.add(key.value)

@@ -52,7 +52,7 @@ def show_(options: argparse.Namespace) -> int:
             }
         )
     screen = Screen(soft_wrap=True)
-    screen.print(f"{scenario.chapter}  {scenario.title}, on {platform.title}", style="bold")
+    screen.print(Text(f"{scenario.chapter}  {scenario.title}, on {platform.title}", "bold"))
     if cannot:
         screen.print(Text(f"cannot run there: {cannot}", "bold red"))
     for step in plan:

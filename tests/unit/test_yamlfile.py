@@ -132,6 +132,19 @@ def test_malformed(path: Path, text: str, line: int) -> None:
     assert refused(path, text).startswith(f"tree.yaml:{line}: ")
 
 
+@pytest.mark.parametrize("code", [0x1B, 0, 0x0D, 0x7F, 0x9B, 0xD800])
+@pytest.mark.parametrize("line", ['"a CHAR"', '["b", "a CHAR"]', '{"a CHAR": b}'])
+def test_what_is_no_text(path: Path, code: int, line: str) -> None:
+    escaped = f"\\u{code:04x}"
+    message = refused(path, f"leaves: []\ntitle: {line.replace('CHAR', escaped)}\n")
+    assert message == f"tree.yaml:2: no text: it has the character {chr(code)!r}"
+
+
+def test_text_of_every_script_and_lines_of_it(path: Path) -> None:
+    text = "Ž ü 漢字 🐧 tab\tand\nlines"
+    assert data(path, f'title: "{text}"'.replace("\n", "\\n")) == {"title": text}
+
+
 def test_a_list_that_holds_itself_ends_in_a_message(path: Path) -> None:
     assert refused(path, "leaves: []\ntitle: &a [*a]\n") == "tree.yaml:2: this value holds itself"
 
