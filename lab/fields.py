@@ -207,6 +207,14 @@ Port = Annotated[
         "a port: write 3121/tcp or 5405/udp",
     ),
 ]
+ScenarioName = Annotated[
+    str,
+    Shape(
+        r"^\w[\w.-]*$",
+        "a scenario's name: write that of one that comes with lab, or of a file beside this one, "
+        "without its .yaml",
+    ),
+]
 NodeState = Annotated[  # as NodeStatus.text has it
     str,
     Shape(

@@ -32,11 +32,12 @@ from lab.fields import (
     Processors,
     Reason,
     Role,
+    ScenarioName,
     Seconds,
     Secret,
     Where,
 )
-from lab.yamlfile import Document, Place
+from lab.yamlfile import Place, Spot
 
 
 class Frozen(BaseModel):
@@ -252,7 +253,7 @@ class Step(Part):
     title: Line
     parts: list[Part] = []
     announce: Announcement = Announcement()
-    _spot: tuple[Document, Place] | None = PrivateAttr(None)
+    _spot: Spot | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _parts_or_part(self) -> Step:
@@ -266,20 +267,18 @@ class Step(Part):
             raise ValueError("a section needs book, act, fault, expect or parts")
         return self
 
-    def stands(self, document: Document, place: Place) -> None:
-        """Note in which file it stands, and where there."""
-        self._spot = document, place
+    def stands(self, spot: Spot | None) -> None:
+        """Note where it stands."""
+        self._spot = spot
 
-    def stands_as(self, other: Step) -> None:
-        """Note that it stands where another one does."""
-        self._spot = other._spot
+    @property
+    def spot(self) -> Spot | None:
+        """Where it stands, if it stands in a file."""
+        return self._spot
 
     def says(self, place: Place, problem: str) -> str:
         """What is wrong at `place`, which counts from the section; with file and line, if known."""
-        if self._spot is None:
-            return f"section {self.section}: {problem}"
-        document, here = self._spot
-        return document.says((*here, *place), problem)
+        return self.spot.says(place, problem) if self.spot else f"section {self.section}: {problem}"
 
 
 class BorrowedStep(Step):
@@ -294,7 +293,7 @@ class Preparation(Frozen):
     `after` is one of this scenario's own sections, where they have to wait for that one.
     """
 
-    scenario: str
+    scenario: ScenarioName
     sections: list[str] = []
     until: str = ""
     after: str = ""
@@ -304,6 +303,11 @@ class Preparation(Frozen):
         if bool(self.sections) == bool(self.until):
             raise ValueError("give exactly one of: sections, until")
         return self
+
+    @property
+    def key(self) -> str:
+        """The key that says which sections."""
+        return "sections" if self.sections else "until"
 
 
 class Scenario(Frozen):

@@ -7,6 +7,7 @@ text, a key that stands twice is an error.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -107,6 +108,18 @@ class Document:
     def says(self, place: Place, problem: str) -> str:
         """What is wrong at `place`, as every message has it: file, line, place, problem."""
         return f"{self.where(place)}: {self.named(place)}{problem}"
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where something stands. All are equal: it is no part of what stands there."""
+
+    document: Document = field(compare=False)
+    place: Place = field(compare=False)
+
+    def says(self, place: Place, problem: str) -> str:
+        """As Document.says; `place` counts from here."""
+        return self.document.says((*self.place, *place), problem)
 
 
 def _weigh(node: yaml.Node, known: dict[int, int]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from functools import cache
@@ -773,6 +774,27 @@ def test_unknown_scenario() -> None:
     assert ", ".join(scenario.names()) in caught.value.message
     with pytest.raises(BadInput, match=r"there is no scenario file \./none\.yaml"):
         scenario.find("./none.yaml")
+
+
+def test_what_is_there_and_no_file(tmp_path: Path) -> None:
+    folder, pipe = tmp_path / "dir.yaml", tmp_path / "fifo.yaml"
+    folder.mkdir()
+    os.mkfifo(pipe)
+    with pytest.raises(BadInput, match=r"dir\.yaml is a folder; a scenario is a YAML file"):
+        scenario.find(str(folder))
+    for one in (pipe, Path("/dev/null")):
+        with pytest.raises(BadInput, match=f"{one} is a pipe or a device; a scenario is a YAML f"):
+            scenario.find(str(one))
+
+
+def test_where_it_stands_is_no_part_of_a_scenario(tmp_path: Path) -> None:
+    """As `lab up` asks whether a lab was made of the same one."""
+    first, other = tmp_path / "first.yaml", tmp_path / "other.yaml"
+    first.write_text(GOOD)
+    other.write_text(f"# the same\n{GOOD}")
+    assert scenario.load(first) == scenario.load(other)
+    other.write_text(GOOD.replace("echo two", "echo 2"))
+    assert scenario.load(first) != scenario.load(other)
 
 
 # Plans

@@ -50,5 +50,5 @@ def test_texts_are_no_markup(path: Path, capsys: pytest.CaptureFixture[str], tex
 def test_tables_have_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
     table = columns("name")
     table.add_row("[/foo] [bold]x[/bold] :warning:")
-    Screen(width=80).print(table)
+    Screen().print(table)
     assert "[/foo] [bold]x[/bold] :warning:" in capsys.readouterr().out
