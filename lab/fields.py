@@ -63,7 +63,7 @@ class Shape:
 
     def _checked(self, value: str) -> str:
         if not re.fullmatch(self.pattern, value):
-            raise ValueError(f"{value!r} is not {self.what}")
+            raise ValueError(f"{value[:60]!r} is not {self.what}")
         return value
 
 
@@ -115,7 +115,18 @@ def _each_once(value: list[Any]) -> list[Any]:
     return value
 
 
-NodeName = Annotated[str, Field(pattern=NAME)]
+NodeName = Annotated[
+    str,
+    Shape(
+        NAME,
+        "a name that a machine can have, such as node1: write small letters and digits, hyphens "
+        "within, 42 characters at most",
+    ),
+]
+SectionNumber = Annotated[
+    str,
+    Shape(r"^(\d+|[A-Z])(\.\d+)*$", 'the number of a section: write "4.1.2" or "A.1", in quotes'),
+]
 Where = Annotated[  # one name, or several nodes at once
     list[NodeName],
     BeforeValidator(_several),
@@ -230,5 +241,7 @@ FailedOperation = Annotated[
         f"RESOURCE OPERATION, such as vm monitor; operations: {', '.join(get_args(Operation))}",
     ),
 ]
-Reason = Annotated[str, Field(pattern=r"^$|^[\s\S]{10,}$")]  # none, or one worth reading
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Reason = Annotated[  # none, or one worth reading
+    str, Shape(r"^$|^[\s\S]{10,}$", "a reason: write a sentence, of 10 characters or more")
+]
+Sha256 = Annotated[str, Shape(r"^[0-9a-f]{64}$", "a SHA-256: write its 64 digits, 0-9 and a-f")]

@@ -19,6 +19,7 @@ from pydantic import (
 
 from lab.fields import (
     Address,
+    Between,
     ExitStatus,
     FailedOperation,
     GuestKind,
@@ -35,6 +36,8 @@ from lab.fields import (
     ScenarioName,
     Seconds,
     Secret,
+    SectionNumber,
+    Shape,
     Where,
 )
 from lab.yamlfile import Place, Spot
@@ -68,7 +71,10 @@ class Entry(Conditional):
     @classmethod
     def _from_mapping(cls, value: object) -> object:
         if not isinstance(value, dict):
-            return value
+            raise ValueError(
+                "should be a word, a colon and its arguments, such as remote_online: remote1 or "
+                "quorum: (see lab words)"
+            )
         own = {key: value[key] for key in ("when", "why") if key in value}
         return own | {"use": {key: value[key] for key in value if key not in own}}
 
@@ -103,9 +109,16 @@ class Fleet(Frozen):
     the word `fleet` stands for all of them. `lab.fleet` puts them among the scenario's nodes.
     """
 
-    prefix: Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,30}[a-z])?$")]
+    prefix: Annotated[
+        str,
+        Shape(
+            r"^[a-z]([a-z0-9-]{0,30}[a-z])?$",
+            "the beginning of names, such as remote: write small letters, digits and hyphens "
+            "within, 32 characters at most",
+        ),
+    ]
     address: Address
-    count: Annotated[int, Field(ge=1)]
+    count: Annotated[int, Between(1, 1000)]
     role: Role = "remote"
     slim: bool = False
 
@@ -152,6 +165,10 @@ class Command(Frozen):
             return {"run": value}
         if isinstance(value, dict) and isinstance(value.get("exit"), list):
             return value | {"exit": tuple(value["exit"])}
+        if not isinstance(value, dict | Command):
+            raise ValueError(
+                "should be a command: write its text, or {run: …, where: …, exit: […], stdin: …}"
+            )
         return value
 
 
@@ -249,7 +266,7 @@ class Announcement(Frozen):
 class Step(Part):
     """A numbered section. Either it is one part itself, or it has `parts`."""
 
-    section: str = Field(pattern=r"^(\d+|[A-Z])(\.\d+)*$")
+    section: SectionNumber
     title: Line
     parts: list[Part] = []
     announce: Announcement = Announcement()

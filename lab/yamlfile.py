@@ -211,6 +211,9 @@ _KINDS = {
 
 def in_words(error: Any) -> str:
     """What pydantic found wrong with a value."""
+    if error["type"] == "literal_error":
+        valid = re.findall(r"'([^']*)'", error["ctx"]["expected"])
+        return f"should be one of: {', '.join(valid)}"
     if error["type"] in ("string_too_short", "too_short"):
         least = error["ctx"]["min_length"]
         of_what = "characters" if error["type"] == "string_too_short" else "entries"

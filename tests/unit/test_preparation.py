@@ -215,7 +215,7 @@ def test_nothing_is_left_of_a_section(write: Write) -> None:
     ("edit", "line", "says"),
     [
         ((RUN, on_new(RUN).replace("why: pcs 0.12 has it, no earlier one", "")), 14, "give both"),
-        ((RUN, on_new(RUN, "so")), 15, "String should match"),
+        ((RUN, on_new(RUN, "so")), 15, "'so' is not a reason: write"),
         ((RUN, on_new(RUN).replace("pcs >=", "psc >=")), 14, "psc is not known"),
         ((EXPECT, on_new(EXPECT).replace("pcs >=", "psc >=")), 16, "psc is not known"),
         (("    where: host1\n", "    where: host1\n    when: pcs > 1\n    why: for no reason\n"), 9,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import json
+import operator
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +21,7 @@ from lab.errors import BadInput
 from lab.model import Scenario
 from lab.plan import PlannedCommand, PlannedStep
 from lab.platform import Platform
+from lab.yamlfile import Document, Place
 
 GOOD = """\
 title: T
@@ -214,7 +220,22 @@ BAD = {
     "a check that is only a word": (
         ("- dc: host1", "- dc"),
         25,
-        "section 4.1, expect [1]: should be a mapping of keys",
+        "section 4.1, expect [1]: should be a word, a colon and its arguments, such as *",
+    ),
+    "a command that is none": (
+        ("- echo two", "- 7"),
+        15,
+        "section 4.1, book [2]: should be a command: write its text, or {run: *",
+    ),
+    "a kind of guest that there is not": (
+        ("{host: host1,", "{host: host1, kind: lxc,"),
+        8,
+        "guests, guest1, kind: should be one of: vm, container",
+    ),
+    "a section without a number": (
+        ('"4.10"', "intro"),
+        26,
+        "section intro, section: 'intro' is not the number of a section: write \"4.1.2\" or *",
     ),
     "unknown node in a step's where": (
         ("    where: host1", "    where: host2"),
@@ -389,7 +410,11 @@ BAD = {
         8,
         "guests, guest1, address: '10.0.0.300' is not an IPv4 address",
     ),
-    "a node's name that no machine can have": (("  plain:", "  Plain_1:"), 6, "nodes, Plain_1: *"),
+    "a node's name that no machine can have": (
+        ("  plain:", "  Plain_1:"),
+        6,
+        "nodes, Plain_1: 'Plain_1' is not a name that a machine can have, such as node1: *",
+    ),
     "parts and commands of one's own": (
         ("    title: Two", "    title: Two\n    book: [echo]"),
         26,
@@ -533,8 +558,8 @@ BAD = {
     "a phase of a recovery that there is not": (
         ("- dc: host1", "- dc: host1\n      - recovery: {phases: [detected, mended]}"),
         26,
-        "section 4.1, expect [2]: recovery: phases *'detected', 'fenced', 'recovered' or "
-        "'reintegrated'; arguments: phases",
+        "section 4.1, expect [2]: recovery: phases should be one of: detected, fenced, recovered, "
+        "reintegrated; arguments: phases",
     ),
     "a platform that there is not in when": (
         ("family == debian", "platform == debian-99"),
@@ -569,7 +594,7 @@ BAD = {
     "a state that no guest has": (
         ("- dc: host1", "- domain_state: {guest: guest1, state: up}"),
         25,
-        "section 4.1, expect [1]: domain_state: state *'running', *",
+        "section 4.1, expect [1]: domain_state: state should be one of: running, *",
     ),
     "a guest node that is none": (
         ("- dc: host1", "- guest_online: {guest: plain, host: host1}"),
@@ -584,17 +609,17 @@ BAD = {
     "a section of the CIB that there is not": (
         ("- dc: host1", "- cib_knows: {node: plain, sections: [foo]}"),
         25,
-        "section 4.1, expect [1]: cib_knows: sections *'nodes' or 'status'; *",
+        "section 4.1, expect [1]: cib_knows: sections should be one of: nodes, status; *",
     ),
     "a role that there is not": (
         ("- dc: host1", "- resource_role: {resource: a, role: started}"),
         25,
-        "section 4.1, expect [1]: resource_role: role *'Started', *",
+        "section 4.1, expect [1]: resource_role: role should be one of: Started, *",
     ),
     "a role that there is not, to last": (
         ("- dc: host1", "- role_lasts: {resource: a, role: up, seconds: 8}"),
         25,
-        "section 4.1, expect [1]: role_lasts: role *'Started', *",
+        "section 4.1, expect [1]: role_lasts: role should be one of: Started, *",
     ),
     "a state of a node that there is not": (
         ("- dc: host1", "- node_state: {node: plain, state: asleep}"),
@@ -604,17 +629,17 @@ BAD = {
     "software that no platform knows": (
         ("- dc: host1", "- software_version: {node: plain, software: pacemakerd}"),
         25,
-        "section 4.1, expect [1]: software_version: software *'pacemaker', *",
+        "section 4.1, expect [1]: software_version: software should be one of: pacemaker, *",
     ),
     "an operation that there is not": (
         ("- dc: host1", "- failed_action: {resource: a, operation: begin}"),
         25,
-        "section 4.1, expect [1]: failed_action: operation *'start', *",
+        "section 4.1, expect [1]: failed_action: operation should be one of: start, *",
     ),
     "a fence agent that no platform has": (
         ("- reboot: host1", "- install_agent: {nodes: [host1], agent: fence_virt}"),
         23,
-        "section 4.1, act [1]: install_agent: agent *'fence_ipmilan' or 'fence_virsh'*",
+        "section 4.1, act [1]: install_agent: agent should be one of: fence_ipmilan, *",
     ),
     "a mode that is none": (
         ("- dc: host1", '- file: {node: host1, path: /etc, mode: "755"}'),
@@ -719,7 +744,7 @@ BAD = {
     "a secret that no lab has": (
         ("- echo two", "- {run: echo two, stdin: root}"),
         15,
-        "section 4.1, book [2], stdin: Input should be 'hacluster' or 'bmc'",
+        "section 4.1, book [2], stdin: should be one of: hacluster, bmc",
     ),
 }
 
@@ -1185,3 +1210,43 @@ def test_chapter_4_uses_each_tool_that_the_book_names_on_the_guest() -> None:
     assert {run["node"] for run in runs} == {"guest1"}
     tools = {run["command"].split()[0] for run in runs}
     assert tools == {"crm_mon", "crm_resource", "crm_attribute", "crm_master"}
+
+
+# Whatever is written
+
+
+ODD: list[Any] = [7, -1, "", "x y", None, True, [], {}, [7], [""], {"a": 1}, [[1]], 10**30]
+
+
+def places(data: Any, here: Place = ()) -> Iterator[Place]:
+    """Every place in a file."""
+    if isinstance(data, dict | list):
+        for key, value in data.items() if isinstance(data, dict) else enumerate(data):
+            yield (*here, key)
+            yield from places(value, (*here, key))
+
+
+def said_of(path: Path) -> str:
+    """What `lab check` says of a file; nothing of a good one."""
+    try:
+        plans.check(scenario.load(path))
+    except BadInput as error:
+        return error.message
+    return ""
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+def test_any_value_anywhere_is_taken_or_refused_in_words(path: Path, odd: Any) -> None:
+    """No traceback, and nothing that pydantic says."""
+    path.write_text(GOOD)
+    data = Document(path).data
+    refused = 0
+    for *above, key in places(data):
+        edited = copy.deepcopy(data)
+        functools.reduce(operator.getitem, above, edited)[key] = odd
+        path.write_text(json.dumps(edited))
+        if said := said_of(path):
+            refused += 1
+            assert said.startswith(f"{path}:1: ")
+            assert not re.search(r"Input|String|Value error|\bvalid (dict|list)", said)
+    assert refused > 20

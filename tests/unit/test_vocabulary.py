@@ -141,7 +141,7 @@ def test_unknown_word() -> None:
         ),
         (
             {"node": "guest1", "sizes": [1], "kind": "c"},
-            "sized: kind Input should be 'a' or 'b'; arguments: node, sizes, kind",
+            "sized: kind should be one of: a, b; arguments: node, sizes, kind",
         ),
     ],
 )
