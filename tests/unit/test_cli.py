@@ -515,9 +515,10 @@ def test_show_json(run: Run) -> None:
     data = json.loads(run("show", WALK, "--json").out)
     assert set(data) == {"platform", "cannot_run", "counts", "sections"}
     assert data["platform"] == "debian-12"
-    commands = [command for section in data["sections"] for command in section["commands"]]
+    parts = [part for section in data["sections"] for part in section["parts"]]
+    commands = [command for part in parts for command in part["commands"]]
     for command in commands:
-        assert set(command) == {"nodes", "run", "adapted", "book", "why"}
+        assert set(command) == {"nodes", "run", "exit", "secret", "adapted", "book", "why"}
         assert command["adapted"] in (True, False)
         if command["adapted"]:
             assert len(command["why"]) >= 10
@@ -528,10 +529,12 @@ def test_show_json(run: Run) -> None:
     assert data["counts"]["verbatim"] == len(verbatim) > 30
     assert data["counts"]["adapted"] > 0
     for section in data["sections"]:
-        assert set(section) == {
-            *("section", "title", "origin", "commands", "actions", "faults", "before", "expect")
+        assert set(section) == {"section", "title", "origin", "parts"}
+    for part in parts:
+        assert set(part) == {
+            *("before", "commands", "actions", "faults", "within", "expect", "healed")
         }
-        assert section["commands"] or section["actions"] or section["expect"]
+        assert part["commands"] or part["actions"] or part["expect"]
 
 
 def test_words(run: Run) -> None:
