@@ -16,6 +16,7 @@ PortNumber = Annotated[int, Between(1, 65535)]
 Ports = Annotated[list[Port], Field(min_length=1)]
 Count = Annotated[int, Between(0, 1_000_000)]
 Number = Annotated[int, Between(1, 1_000_000)]  # of times, of seconds
+Bytes = Annotated[int, Between(0, 1_000_000_000_000)]
 Percent = Annotated[int, Between(1, 100)]
 Milliseconds = Annotated[int, Between(1, 60_000)]
 Mode = Annotated[str, Shape(r"^[0-7]{4}$", "an octal mode: write four digits, such as 0750")]

@@ -74,6 +74,11 @@ class Between:
     low: int
     high: int
 
+    @property
+    def what(self) -> str:
+        """What it has to be, in words."""
+        return f"a whole number from {self.low} to {self.high}"
+
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
@@ -164,7 +169,10 @@ Numbers = Annotated[  # of commands: one, or several
     ),
 ]
 Address = Annotated[
-    str, AfterValidator(_address), WithJsonSchema({"type": "string", "format": "ipv4"})
+    str,
+    Field(description="an IPv4 address"),
+    AfterValidator(_address),
+    WithJsonSchema({"type": "string", "format": "ipv4"}),
 ]
 VersionText = Annotated[str, AfterValidator(_version)]
 
@@ -193,7 +201,9 @@ Line = Annotated[
     str, AfterValidator(_not_blank), WithJsonSchema({"type": "string", "pattern": r"\S"})
 ]
 Pattern = Annotated[
-    str, Field(min_length=1), AfterValidator(_pattern), Field(json_schema_extra={"format": "regex"})
+    str,
+    Field(min_length=1, description="a regular expression", json_schema_extra={"format": "regex"}),
+    AfterValidator(_pattern),
 ]
 Seconds = Annotated[
     float,

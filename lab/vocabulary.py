@@ -30,15 +30,22 @@ class _Names:
     guest: bool = False
     also: tuple[str, ...] = ()
 
+    @property
+    def description(self) -> str:
+        """What such an argument is, in words."""
+        return " or ".join(["a guest's name" if self.guest else "a node's name", *self.also])
+
 
 class _Counts:
     """Marks an argument that is the number of a command that was typed in the same part."""
+
+    description = "the number of a command of this part"
 
 
 Node = Annotated[str, _Names()]
 NodeOrOutside = Annotated[str, _Names(also=(OUTSIDE,))]
 GuestName = Annotated[str, _Names(guest=True)]
-CommandNumber = Annotated[int, Between(1, 1000), _Counts()]
+CommandNumber = Annotated[int, _Counts(), Between(1, 1000)]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
-from lab.arguments import Count, Mode, Socket, Software
+from lab.arguments import Bytes, Mode, Socket, Software
 from lab.checks import Seen, check
 from lab.context import Context
 from lab.vocabulary import CommandNumber, Node
@@ -52,7 +52,7 @@ def file(
     context: Context,
     node: Node,
     path: str,
-    size: Count | None = None,
+    size: Bytes | None = None,
     mode: Mode | None = None,
     owner: str | None = None,
     group: str | None = None,

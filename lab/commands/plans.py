@@ -95,7 +95,7 @@ def schema_(_options: argparse.Namespace) -> int:
 
 def words_(options: argparse.Namespace) -> int:
     """`lab words`"""
-    from lab import actions, audits, checks, faults
+    from lab import actions, audits, checks, faults, signature
 
     tables = {
         "check": checks.load().words,
@@ -111,9 +111,11 @@ def words_(options: argparse.Namespace) -> int:
     for kind, table in tables.items():
         for word in table.values():
             if options.word in ("", word.name):
-                takes = ", ".join(word.arguments.model_fields)
-                print(f"{kind} {word.name}: {{{takes}}}")
+                print(f"{kind} {word.name}: {signature.short(word)}")
                 print("    " + word.about.replace("\n", "\n    ") + "\n")
+                for name, said in signature.arguments(word):
+                    print(f"    {name}: {said}")
+                print()
     for audit in audits.TABLE.values():
         if options.word in ("", audit.name):
             print(f"audit {audit.name}")

@@ -39,15 +39,20 @@ def cut(context: Context, node: Node) -> None:
         context.lab.provider.cable(context.lab.name, node, plugged=False)
 
 
+_GROUPS = "two groups of nodes or more, none empty, and a node in one of them only"
+
+
 def _apart(groups: list[list[str]]) -> list[list[str]]:
     nodes = [node for group in groups for node in group]
     if len(groups) < 2 or not all(groups) or len(set(nodes)) < len(nodes):
-        raise ValueError("should be two groups or more, none empty, and a node in one of them only")
+        raise ValueError(f"should be {_GROUPS}")
     return groups
 
 
 Groups = Annotated[
-    list[list[Node]], AfterValidator(_apart), Field(json_schema_extra={"minItems": 2})
+    list[list[Node]],
+    AfterValidator(_apart),
+    Field(description=_GROUPS, json_schema_extra={"minItems": 2}),
 ]
 
 

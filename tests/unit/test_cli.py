@@ -26,6 +26,7 @@ from lab import (
     platforms,
     providers,
     scenario,
+    signature,
     snapshots,
     up,
 )
@@ -543,12 +544,13 @@ def test_words(run: Run) -> None:
     tables = {"check": checks.load(), "action": action, "fault": faults.load()}
     for kind, table in ((kind, vocabulary.words) for kind, vocabulary in tables.items()):
         for name, word in table.items():
-            assert f"{kind} {name}: {{" in ended.out
+            assert f"{kind} {name}: {signature.short(word)}\n" in ended.out
             assert word.about, f"{name} has no documentation"
     for name, audit in audits.TABLE.items():
         assert f"audit {name}\n    {audit.about.splitlines()[0]}" in ended.out
     one = run("words", "guest_online")
     assert one.out.startswith("check guest_online: {guest, host}\n    It is online")
+    assert one.out.endswith("\n    guest: a guest's name\n    host: a node's name\n\n")
     assert "check dc" not in one.out
 
 
@@ -656,7 +658,7 @@ def nemo(monkeypatch: pytest.MonkeyPatch) -> Lab:
         (["inject", "example-host", "delay", "²"], "delay: milliseconds is a number, not '²'"),
         (
             ["inject", "example-host", "partition"],
-            "partition: groups should be two groups or more, none empty, and a node in one of them",
+            "partition: groups should be two groups of nodes or more, none empty, and a node in",
         ),
         (["inject", "guest1", "power_off"], "guest1 is a guest; this fault is for machines: ex"),
         (["heal", "one"], "invalid int value: 'one'"),

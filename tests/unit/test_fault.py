@@ -493,7 +493,9 @@ def test_a_partition(lab: FakeLab) -> None:
     ],
 )
 def test_a_partition_that_is_none(lab: FakeLab, groups: list[list[str]]) -> None:
-    with pytest.raises(BadInput, match="two groups or more, none empty, and a node in one of"):
+    with pytest.raises(
+        BadInput, match="two groups of nodes or more, none empty, and a node in one of"
+    ):
         faults.inject(lab.real, "partition", {"groups": groups})
     assert (lab.provider.groups, lab.records) == ([], [])
 

@@ -679,7 +679,7 @@ BAD = {
     "a partition in one part": (
         with_fault("partition: {groups: [[host1, plain]]}"),
         25,
-        "section 4.1, fault [1]: partition: groups should be two groups or more, none empty, and*",
+        "section 4.1, fault [1]: partition: groups should be two groups of nodes or more, none*",
     ),
     "a blocked port that is none": (
         with_fault("block_port: {node: host1, port: x}"),
