@@ -1988,7 +1988,7 @@ def test_no_two_checks_have_one_sentence() -> None:
 
 def test_a_phase_that_there_is_not() -> None:
     """Refused with the scenario, and not a phase that does not come about."""
-    with pytest.raises(ValueError, match="'detected', 'fenced', 'recovered' or 'reintegrated'"):
+    with pytest.raises(ValueError, match="one of: detected, fenced, recovered, reintegrated"):
         look("recovery", recovering((1.0, False)), phases=["mended"])
 
 
