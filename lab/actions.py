@@ -7,14 +7,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from lab import growth
+from lab.arguments import FenceAgent, Number
 from lab.context import Context
 from lab.deadline import COMMAND
 from lab.errors import BadInput, CommandFailed
 from lab.events import Grew
-from lab.fields import Secret
+from lab.fields import ExitStatus, Secret
 from lab.fleet import named
 from lab.together import on_each
-from lab.vocabulary import Node, Vocabulary
+from lab.vocabulary import GuestName, Node, Vocabulary
 
 if TYPE_CHECKING:
     from lab.machine import Machine
@@ -36,7 +37,7 @@ def lend_libvirtd(context: Context, host: Node) -> str:
 
 
 @action("create {guest}")
-def create_guest(context: Context, guest: Node) -> str:
+def create_guest(context: Context, guest: GuestName) -> str:
     """Make a virtual machine or a container (the guest's `kind`), with the name and the static
     address that the scenario gives it.
     """
@@ -44,28 +45,28 @@ def create_guest(context: Context, guest: Node) -> str:
 
 
 @action("log in to {node}")
-def await_login(context: Context, node: Node, within: int = 480) -> str:
+def await_login(context: Context, node: Node, within: Number = 480) -> str:
     """Wait until a machine that is starting can be logged in to."""
     context.machine(node).await_login(within)
     return f"{node} can be logged in to"
 
 
 @action("shut {guest} down")
-def shut_down_guest(context: Context, guest: Node, within: int = 120) -> str:
+def shut_down_guest(context: Context, guest: GuestName, within: Number = 120) -> str:
     """Shut a guest down by its power button, or what is one to a container."""
     context.machine(guest).close()
     context.lab.guests_of(guest).shut_down(guest, within)
     return f"shut {guest} down"
 
 
-@action("run {command} on {node}")
+@action("run {command} on {node}", types=True)
 def run(
     context: Context,
     node: Node,
     command: str,
     secret: Secret | None = None,
-    exits: list[int] | None = None,
-    within: int = 120,
+    exits: list[ExitStatus] | None = None,
+    within: Number = 120,
 ) -> str:
     """Run a command that the book does not print: it names a tool, or shows a state to be in.
 
@@ -124,14 +125,14 @@ def measure(context: Context, nodes: list[Node], node: Node) -> str:
     return f"measured {named(nodes)}: {point.text}"
 
 
-@action("install {packages} on {nodes}")
+@action("install {packages} on {nodes}", types=True)
 def install(context: Context, nodes: list[Node], packages: list[str]) -> str:
     """Install packages that the book does not name, with the platform's own tool."""
     return _install(context, nodes, packages)
 
 
-@action("install the fence agent {agent} on {nodes}")
-def install_agent(context: Context, nodes: list[Node], agent: str) -> str:
+@action("install the fence agent {agent} on {nodes}", types=True)
+def install_agent(context: Context, nodes: list[Node], agent: FenceAgent) -> str:
     """Install a fence agent, from whatever packages the platform has it in: see its `agents:`."""
     agents = context.lab.platform.agents
     if agent not in agents:

@@ -18,6 +18,7 @@ from typing import get_args
 
 from packaging.version import InvalidVersion, Version
 
+from lab import platforms
 from lab.fields import Family, GuestPlace
 from lab.platform import Platform
 
@@ -50,8 +51,12 @@ def _term(term: str, platform: Platform) -> bool:
     if name in words:
         if sign not in ("==", "!="):
             raise ValueError(f"{term!r}: {name} can be compared with == and != only")
-        valid_values = {"family": get_args(Family), "guests": get_args(GuestPlace)}
-        if value not in valid_values.get(name, (value,)):
+        valid_values = {
+            "family": get_args(Family),
+            "guests": get_args(GuestPlace),
+            "platform": platforms.names(),
+        }
+        if value not in (words[name], *valid_values[name]):
             raise ValueError(f"{term!r}: {name} is one of: {', '.join(valid_values[name])}")
         return bool(_COMPARE[sign](words[name], value))
     if name not in platform.versions:

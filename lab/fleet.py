@@ -40,10 +40,11 @@ def expanded(scenario: Scenario, count: int | None = None) -> Scenario:
         raise ValueError(f"address: {problem}")
     free = _addresses(scenario, fleet.address)
     if not 1 <= fleet.count <= len(free):
-        raise BadInput(
+        problem = (
             f"{counted(fleet.count, 'remote')}: from {fleet.address} on the lab's network has "
             f"room for {len(free)}, and there must be at least one"
         )
+        raise ValueError(f"count: {problem}") if count is None else BadInput(problem)
     if taken := [name for name in (WORD, *fleet.names) if name in scenario.names]:
         raise ValueError(f"{taken[0]} is the name of a node already")
     made = {

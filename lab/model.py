@@ -8,21 +8,39 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    WithJsonSchema,
+    model_validator,
+)
 
 from lab.fields import (
     Address,
+    Between,
+    ExitStatus,
+    FailedOperation,
     GuestKind,
     GuestRole,
+    Line,
     MiB,
     NodeName,
+    NodeState,
+    Numbers,
     Pattern,
+    Processors,
     Reason,
     Role,
+    ScenarioName,
     Seconds,
     Secret,
+    SectionNumber,
+    Shape,
     Where,
 )
+from lab.yamlfile import Place, Spot
 
 
 class Frozen(BaseModel):
@@ -53,7 +71,10 @@ class Entry(Conditional):
     @classmethod
     def _from_mapping(cls, value: object) -> object:
         if not isinstance(value, dict):
-            return value
+            raise ValueError(
+                "should be a word, a colon and its arguments, such as remote_online: remote1 or "
+                "quorum: (see lab words)"
+            )
         own = {key: value[key] for key in ("when", "why") if key in value}
         return own | {"use": {key: value[key] for key in value if key not in own}}
 
@@ -71,7 +92,7 @@ class Machine(Frozen):
     role: Role = "cluster"  # becomes a cluster node, or a remote node, or neither
     hypervisor: bool = False  # runs guests: its network card sits in a bridge, br0
     memory: MiB = 1024  # for virtual machines; containers share the machine's
-    cpus: int = 2
+    cpus: Processors = 2
     slim: bool = False  # a container whose first process is pacemaker-remoted: no systemd, no BMC
 
     @model_validator(mode="after")
@@ -88,9 +109,16 @@ class Fleet(Frozen):
     the word `fleet` stands for all of them. `lab.fleet` puts them among the scenario's nodes.
     """
 
-    prefix: Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,30}[a-z])?$")]
+    prefix: Annotated[
+        str,
+        Shape(
+            r"^[a-z]([a-z0-9-]{0,30}[a-z])?$",
+            "the beginning of names, such as remote: write small letters, digits and hyphens "
+            "within, 32 characters at most",
+        ),
+    ]
     address: Address
-    count: Annotated[int, Field(ge=1)]
+    count: Annotated[int, Between(1, 1000)]
     role: Role = "remote"
     slim: bool = False
 
@@ -111,7 +139,7 @@ class Guest(Frozen):
     kind: GuestKind = "vm"
     role: GuestRole = "guest"
     memory: MiB = 512
-    cpus: int = 2
+    cpus: Processors = 2
 
     @model_validator(mode="after")
     def _node_is_a_vm(self) -> Guest:
@@ -125,9 +153,9 @@ class Guest(Frozen):
 class Command(Frozen):
     """A command as typed at the root prompt of a node, or of several nodes at once."""
 
-    run: str
+    run: Line
     where: Where = []
-    exit: tuple[int, ...] = (0,)
+    exit: Annotated[tuple[ExitStatus, ...], Field(min_length=1)] = (0,)
     stdin: Secret | None = None  # name of a secret of the lab that the command reads
 
     @model_validator(mode="before")
@@ -137,6 +165,10 @@ class Command(Frozen):
             return {"run": value}
         if isinstance(value, dict) and isinstance(value.get("exit"), list):
             return value | {"exit": tuple(value["exit"])}
+        if not isinstance(value, dict | Command):
+            raise ValueError(
+                "should be a command: write its text, or {run: …, where: …, exit: […], stdin: …}"
+            )
         return value
 
 
@@ -147,10 +179,10 @@ class Adaptation(Frozen):
     empty `run` they are left out. `before`/`after` add commands beside one that stays.
     """
 
-    when: str
+    when: Annotated[str, Field(min_length=1)]
     run: list[Command]
     why: Annotated[str, Field(min_length=10)]
-    replaces: int | Annotated[list[int], Field(min_length=1)] | None = None
+    replaces: Numbers | None = None
     before: int | None = None
     after: int | None = None
 
@@ -164,9 +196,7 @@ class Adaptation(Frozen):
     @property
     def numbers(self) -> list[int]:
         """The book's commands that this adaptation is about."""
-        if isinstance(self.replaces, list):
-            return self.replaces
-        return [n for n in (self.replaces, self.before, self.after) if n is not None]
+        return self.replaces or [n for n in (self.before, self.after) if n is not None]
 
 
 class Departure(Frozen):
@@ -227,8 +257,8 @@ class Announcement(Frozen):
     and for how long after the section.
     """
 
-    nodes: dict[NodeName, str] = {}
-    failed: list[str] = []
+    nodes: dict[NodeName, NodeState] = {}
+    failed: list[FailedOperation] = []
     crashes: list[Pattern] = []
     violated: dict[str, Seconds] = {}
 
@@ -236,10 +266,11 @@ class Announcement(Frozen):
 class Step(Part):
     """A numbered section. Either it is one part itself, or it has `parts`."""
 
-    section: str = Field(pattern=r"^(\d+|[A-Z])(\.\d+)*$")
-    title: str
+    section: SectionNumber
+    title: Line
     parts: list[Part] = []
     announce: Announcement = Announcement()
+    _spot: Spot | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _parts_or_part(self) -> Step:
@@ -252,6 +283,19 @@ class Step(Part):
         if not self.parts and not self.filled:
             raise ValueError("a section needs book, act, fault, expect or parts")
         return self
+
+    def stands(self, spot: Spot | None) -> None:
+        """Note where it stands."""
+        self._spot = spot
+
+    @property
+    def spot(self) -> Spot | None:
+        """Where it stands, if it stands in a file."""
+        return self._spot
+
+    def says(self, place: Place, problem: str) -> str:
+        """What is wrong at `place`, which counts from the section; with file and line, if known."""
+        return self.spot.says(place, problem) if self.spot else f"section {self.section}: {problem}"
 
 
 class BorrowedStep(Step):
@@ -266,7 +310,7 @@ class Preparation(Frozen):
     `after` is one of this scenario's own sections, where they have to wait for that one.
     """
 
-    scenario: str
+    scenario: ScenarioName
     sections: list[str] = []
     until: str = ""
     after: str = ""
@@ -277,18 +321,25 @@ class Preparation(Frozen):
             raise ValueError("give exactly one of: sections, until")
         return self
 
+    @property
+    def key(self) -> str:
+        """The key that says which sections."""
+        return "sections" if self.sections else "until"
+
 
 class Scenario(Frozen):
     """A chapter of the book as a list of steps on named machines."""
 
-    title: str
-    about: str
-    chapter: str
+    title: Line
+    about: Line
+    chapter: Line
     nodes: dict[NodeName, Machine]
     guests: dict[NodeName, Guest] = {}
     fleet: Fleet | None = None
     prepare: list[Preparation] = []
-    steps: list[Step]  # once loaded with what `prepare` borrows before its own
+    steps: Annotated[
+        list[Step], Field(min_length=1)
+    ]  # once loaded with what `prepare` borrows before its own
 
     @property
     def names(self) -> list[str]:

@@ -10,24 +10,25 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
-from lab import actions, checks, faults
+from lab import actions, checks, faults, platforms
 from lab.condition import holds
 from lab.errors import BadInput
+from lab.fields import GuestPlace
 from lab.model import (
     Adaptation,
     Announcement,
     BorrowedStep,
     Command,
     Departure,
-    Entry,
     Part,
     Scenario,
     Step,
 )
 from lab.platform import Platform
 from lab.vocabulary import Vocabulary, Word
+from lab.yamlfile import Place
 
 
 @dataclass(frozen=True)
@@ -121,74 +122,110 @@ class PlannedStep:
 def plan(scenario: Scenario, platform: Platform) -> list[PlannedStep]:
     """What running the scenario on the platform will do, section by section.
 
-    Raises BadInput where nothing of a section is left there.
+    Raises BadInput where it cannot be planned there: nothing of a section is left, a command is
+    replaced twice, a condition asks for what is not known of the platform.
     """
     return [_step(step, scenario, platform) for step in scenario.steps]
 
 
+def check(scenario: Scenario) -> None:
+    """Raise BadInput where there is a platform that the scenario cannot be planned for."""
+    # What is said is about the platform that is best known.
+    for name in sorted(platforms.names(), key=lambda name: name != platforms.DEFAULT):
+        for place in get_args(GuestPlace):
+            plan(scenario, platforms.load(name).model_copy(update={"guests": place}))
+
+
+class _Misfit(ValueError):
+    """Something of a section does not fit the platform. `place` counts from the section."""
+
+    def __init__(self, problem: str, *place: str | int) -> None:
+        super().__init__(problem)
+        self.place = place
+
+
 def _step(step: Step, scenario: Scenario, platform: Platform) -> PlannedStep:
-    parts = [part for part in (step.parts or [step]) if _applies(part.when, platform)]
-    planned = tuple(_part(part, step, scenario, platform) for part in parts)
-    if not any(p.commands or p.before or p.acts or p.expect or p.faults for p in planned):
-        raise BadInput(f"section {step.section}: nothing of it is left on {platform.name}")
+    places: list[tuple[Part, Place]] = [(part, ("parts", n)) for n, part in enumerate(step.parts)]
+    try:
+        planned = tuple(
+            _part(part, place, step, scenario, platform)
+            for part, place in places or [(step, ())]
+            if _applies(part.when, platform, *place, "when")
+        )
+        if not any(p.commands or p.before or p.acts or p.expect or p.faults for p in planned):
+            raise _Misfit(f"nothing of it is left on {platform.name}")
+    except _Misfit as misfit:
+        raise BadInput(step.says(misfit.place, str(misfit))) from misfit
     origin = step.origin if isinstance(step, BorrowedStep) else ""
     return PlannedStep(step.section, step.title, planned, step.announce, origin)
 
 
-def _applies(when: str, platform: Platform) -> bool:
-    return not when or holds(when, platform)
-
-
-def _part(part: Part, step: Step, scenario: Scenario, platform: Platform) -> PlannedPart:
-    def use(
-        vocabulary: Vocabulary,
-        entry: dict[str, Any],
-        why: str = "",
-        departs: Departure | None = None,
-    ) -> Use:
-        word, given = vocabulary.use(entry, scenario.names)
-        return Use(word, given, " ".join(why.split()), departs)
-
-    def uses(vocabulary: Vocabulary, entries: list[Entry]) -> tuple[Use, ...]:
-        left = [entry for entry in entries if _applies(entry.when, platform)]
-        return tuple(use(vocabulary, entry.use, entry.why) for entry in left)
-
+def _applies(when: str, platform: Platform, *place: str | int) -> bool:
     try:
-        commands = tuple(_commands(part, part.where or step.where, platform))
+        return not when or holds(when, platform)
     except ValueError as error:
-        raise BadInput(f"section {step.section}, adapt: {error}") from error
+        raise _Misfit(str(error), *place) from error
+
+
+def _part(
+    part: Part, place: Place, step: Step, scenario: Scenario, platform: Platform
+) -> PlannedPart:
+    def uses(vocabulary: Vocabulary, key: str, typed: int) -> tuple[Use, ...]:
+        """Of `before`, `act` and so on what applies; `typed`: commands that are typed before it."""
+        found = []
+        for number, entry in enumerate(getattr(part, key)):
+            here = (*place, key, number)
+            if not _applies(entry.when, platform, *here, "when"):
+                continue
+            departs = entry if isinstance(entry, Departure) else None
+            given = entry.shown_by if departs else entry.use
+            word, arguments = vocabulary.use(given, scenario.names, scenario.guests)
+            if missing := [one for one in word.commands(arguments) if one > typed]:
+                there = f"{typed or 'none'} is typed here before it on {platform.name}"
+                raise _Misfit(f"{word.name}: there is no command {missing[0]}; {there}", *here)
+            why = "" if departs else " ".join(entry.why.split())
+            found.append(Use(word, arguments, why, departs))
+        return tuple(found)
+
     table = checks.load()
-    departures = [one for one in part.departs if _applies(one.when, platform)]
+    acts = uses(actions.action, "act", 0)
+    typed = len(part.book) + sum(act.word.types for act in acts)
     return PlannedPart(
         book=len(part.book),
-        before=uses(table, part.before),
-        commands=commands,
-        acts=uses(actions.action, part.act),
-        faults=uses(faults.load(), part.fault),
-        expect=(
-            *uses(table, part.expect),
-            *(use(table, one.shown_by, departs=one) for one in departures),
-        ),
-        healed=uses(table, part.healed),
+        before=uses(table, "before", 0),
+        commands=tuple(_commands(part, place, part.where or step.where, platform)),
+        acts=acts,
+        faults=uses(faults.load(), "fault", typed),
+        expect=(*uses(table, "expect", typed), *uses(table, "departs", typed)),
+        healed=uses(table, "healed", typed),
         within=part.within,
     )
 
 
-def _commands(part: Part, where: list[str], platform: Platform) -> Iterator[PlannedCommand]:
+def _commands(
+    part: Part, place: Place, where: list[str], platform: Platform
+) -> Iterator[PlannedCommand]:
     """The book's commands, with the adaptations that this platform needs."""
-    apply = [a for a in part.adapt if holds(a.when, platform)]
+    apply = [
+        adaptation
+        for number, adaptation in enumerate(part.adapt)
+        if _applies(adaptation.when, platform, *place, "adapt", number, "when")
+    ]
     for number, command in enumerate(part.book, start=1):
         yield from _added(apply, "before", number, where)
         found = [a for a in apply if a.replaces is not None and number in a.numbers]
         if len(found) > 1:
             conditions = " and by ".join(repr(a.when) for a in found)
-            raise ValueError(f"command {number} is replaced by {conditions} on {platform.name}")
+            raise _Misfit(
+                f"command {number} is replaced by {conditions} on {platform.name}",
+                *(*place, "adapt", part.adapt.index(found[1]), "replaces"),
+            )
         replacing = found[0] if found else None
         if replacing is None:
             yield _planned(command, where, adapted=False, book=(command.run,))
         elif number == replacing.numbers[0]:
             book = tuple(part.book[n - 1].run for n in replacing.numbers)
-            for new in replacing.run or [Command(run="")]:
+            for new in replacing.run or [Command.model_construct(run="")]:
                 yield _planned(new, where, adapted=True, book=book, why=replacing.why)
         yield from _added(apply, "after", number, where)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from lab.fields import Family, GuestPlace, NodeName, Sha256, VersionText
+from lab.fields import Family, GuestPlace, NodeName, Sha256, Shape, VersionText
 from lab.model import Frozen
 
 
@@ -24,9 +24,12 @@ class Box(Frozen):
     but where LAB_MIRROR says, see lab.mirror.
     """
 
-    name: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] = ""  # OWNER/NAME, of a Vagrant box
-    image: Annotated[str, Field(pattern=r"^[\w.+-]+\.(qcow2|box|img)$")] = ""  # the file's name
-    version: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    name: Annotated[str, Shape(r"^[\w.-]+/[\w.-]+$", "a Vagrant box: write OWNER/NAME")] = ""
+    image: Annotated[
+        str,
+        Shape(r"^[\w.+-]+\.(qcow2|box|img)$", "a file's name: it ends in .qcow2, .box or .img"),
+    ] = ""
+    version: Annotated[str, Shape(r"^[\w.-]+$", "a version: write letters, digits, . and -")]
     checksum: Sha256 | None = None
     mirror: bool = False
 

@@ -13,7 +13,7 @@ from lab.condition import holds
 from lab.errors import BadInput
 from lab.model import BorrowedStep, Part, Preparation, Scenario, Step
 from lab.vocabulary import Vocabulary
-from lab.yamlfile import Document, Place, parse
+from lab.yamlfile import Document, Place, Spot, parse
 
 
 def names() -> list[str]:
@@ -25,8 +25,11 @@ def find(name: str) -> Path:
     """The file of a scenario: by its name, or a path to a YAML file of one's own."""
     path = Path(name)
     if path.suffix in (".yaml", ".yml") or "/" in name:
-        if not path.is_file():
+        if not path.exists():
             raise BadInput(f"there is no scenario file {name}")
+        if not path.is_file():
+            what = "a folder" if path.is_dir() else "a pipe or a device"
+            raise BadInput(f"{name} is {what}; a scenario is a YAML file")
         return path
     if name not in names():
         near = get_close_matches(name, names(), n=1)
@@ -53,61 +56,76 @@ def _load(path: Path, borrowers: tuple[Path, ...], remotes: int | None = None) -
     try:
         scenario = fleet.expanded(scenario, remotes)
     except ValueError as error:
-        place: Place = ("fleet",)
-        raise BadInput(f"{document.where(place)}: {document.named(place)}{error}") from error
+        raise BadInput(document.says(("fleet",), str(error))) from error
     for problem, place in _problems(scenario):
-        raise BadInput(f"{document.where(place)}: {document.named(place)}{problem}")
+        raise BadInput(document.says(place, problem))
+    for number, step in enumerate(scenario.steps):
+        step.stands(Spot(document, ("steps", number)))
     own = [step.section for step in scenario.steps]
     borrowed: dict[str, list[Step]] = {"": [], **{section: [] for section in own}}
     for number, preparation in enumerate(scenario.prepare):
         try:
             if preparation.after not in borrowed:
                 valid = ", ".join(own)
-                raise ValueError(f"after: {preparation.after!r} is none of its sections: {valid}")
+                raise _Unfit("after", f"{preparation.after!r} is none of its sections: {valid}")
             found = list(_borrowed(preparation, path, (*borrowers, path.resolve())))
             there = [step for steps in borrowed.values() for step in steps]
-            _check_borrowed(scenario, found, [*there, *scenario.steps])
+            _check_borrowed(scenario, preparation, found, [*there, *scenario.steps])
             borrowed[preparation.after] += found
-        except ValueError as error:
-            here: Place = ("prepare", number)
-            raise BadInput(f"{document.where(here)}: {document.named(here)}{error}") from error
+        except _Unfit as error:
+            place = ("prepare", number, error.key)
+            raise BadInput(document.says(place, str(error))) from error
     steps = [*borrowed[""]]
     for step in scenario.steps:
         steps += [step, *borrowed[step.section]]
     return scenario.model_copy(update={"steps": steps})
 
 
+class _Unfit(ValueError):
+    """What is to be borrowed cannot be; `key` of the wish says so."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(problem)
+        self.key = key
+
+
 def _borrowed(wish: Preparation, path: Path, borrowers: tuple[Path, ...]) -> Iterator[Step]:
     """The sections of another scenario, one beside this or one that comes with lab."""
     beside = path.parent / f"{wish.scenario}.yaml"
-    source = beside if beside.is_file() else find(wish.scenario)
-    if source.resolve() in borrowers:
-        raise ValueError(f"{wish.scenario} borrows from {path.stem} itself")
-    steps = {step.section: step for step in _load(source, borrowers).steps}
+    try:
+        source = beside if beside.is_file() else find(wish.scenario)
+        if source.resolve() in borrowers:
+            raise _Unfit("scenario", f"{wish.scenario} borrows from {path.stem} itself")
+        steps = {step.section: step for step in _load(source, borrowers).steps}
+    except BadInput as error:
+        raise _Unfit("scenario", error.message) from error
     for section in wish.sections or [wish.until]:
         if section not in steps:
-            raise ValueError(
-                f"{wish.scenario} has no section {section!r}; sections: {', '.join(steps)}"
-            )
+            valid = ", ".join(steps)
+            raise _Unfit(wish.key, f"{wish.scenario} has no section {section!r}; sections: {valid}")
     numbers = list(steps)
     for section in wish.sections or numbers[: numbers.index(wish.until) + 1]:
         step = steps[section]
         if isinstance(step, BorrowedStep):
             yield step
         else:
-            yield BorrowedStep.model_construct(**dict(step), origin=wish.scenario)
+            borrowed = BorrowedStep.model_construct(**dict(step), origin=wish.scenario)
+            borrowed.stands(step.spot)
+            yield borrowed
 
 
-def _check_borrowed(scenario: Scenario, borrowed: list[Step], there: list[Step]) -> None:
-    """Raise ValueError where sections of another scenario do not fit this one's nodes, or stand
+def _check_borrowed(
+    scenario: Scenario, wish: Preparation, borrowed: list[Step], there: list[Step]
+) -> None:
+    """Raise _Unfit where sections of another scenario do not fit this one's nodes, or stand
     beside a twin: among themselves, or in what is `there`.
     """
     sections = [step.section for step in (*borrowed, *there)]
     for step in borrowed:
         if sections.count(step.section) > 1:
-            raise ValueError(f"section {step.section} would stand here twice")
+            raise _Unfit(wish.key, f"section {step.section} would stand here twice")
         for problem, _ in _step_problems(scenario, step):
-            raise ValueError(f"section {step.section}: {problem}")
+            raise _Unfit(wish.key, f"section {step.section}: {problem}")
 
 
 def _problems(scenario: Scenario) -> Iterator[tuple[str, Place]]:
@@ -150,6 +168,9 @@ def _step_problems(scenario: Scenario, step: Step) -> Iterator[tuple[str, Place]
         if name in ("cores", "crashes"):
             problem = "what happened does not pass; announce what may be said: crashes: [...]"
             yield problem, ("announce", "violated", name)
+    for index, part in enumerate(step.parts):
+        if not part.filled:
+            yield "a part needs before, book, act, fault, expect or departs", ("parts", index)
     for index, part in enumerate(step.parts or [step]):
         inner: Place = ("parts", index) if step.parts else ()
         for problem, at in _part_problems(scenario, step, part):
@@ -201,7 +222,7 @@ def _part_problems(scenario: Scenario, step: Step, part: Part) -> Iterator[tuple
 
 def _unusable(vocabulary: Vocabulary, use: dict[str, Any], scenario: Scenario) -> str:
     try:
-        vocabulary.use(use, scenario.names)
+        vocabulary.use(use, scenario.names, scenario.guests)
     except ValueError as error:
         return str(error)
     return ""

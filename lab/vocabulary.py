@@ -8,29 +8,52 @@ documentation, and its sentence is what a run prints for it.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from lab.fields import Between
 from lab.fleet import named
 from lab.yamlfile import in_words
 
-
-class _IsNode:
-    """Marks an argument that names a node of the scenario."""
+OUTSIDE = "outside"  # a place on the lab's network that is none of its machines
 
 
-Node = Annotated[str, _IsNode()]
+@dataclass(frozen=True)
+class _Names:
+    """Marks an argument that names a node of the scenario: one of its guests, or any; or `also`."""
+
+    guest: bool = False
+    also: tuple[str, ...] = ()
+
+    @property
+    def description(self) -> str:
+        """What such an argument is, in words."""
+        return " or ".join(["a guest's name" if self.guest else "a node's name", *self.also])
+
+
+class _Counts:
+    """Marks an argument that is the number of a command that was typed in the same part."""
+
+    description = "the number of a command of this part"
+
+
+Node = Annotated[str, _Names()]
+NodeOrOutside = Annotated[str, _Names(also=(OUTSIDE,))]
+GuestName = Annotated[str, _Names(guest=True)]
+CommandNumber = Annotated[int, _Counts(), Between(1, 1000)]
 
 
 @dataclass(frozen=True)
 class Word:
     """One entry: a function and what is known of it. `remember` is called before a part's
     commands with the same arguments; what it returns the function gets as `before`. `heal`
-    undoes what the function did, where that is to be undone.
+    undoes what the function did, where that is to be undone. `types`: it adds a command to those
+    that checks know by their number.
     """
 
     name: str
@@ -39,11 +62,20 @@ class Word:
     arguments: type[BaseModel]
     remember: Callable[..., Any] | None = None
     heal: Callable[..., Any] | None = None
+    types: bool = False
 
     @property
     def about(self) -> str:
         """The function's documentation."""
         return inspect.getdoc(self.function) or ""
+
+    def commands(self, values: dict[str, Any]) -> list[int]:
+        """The numbers of the commands that it is about, with these arguments."""
+        return [
+            values.get(name, field.default)
+            for name, field in self.arguments.model_fields.items()
+            if any(isinstance(mark, _Counts) for mark in field.metadata)
+        ]
 
     def say(self, values: dict[str, Any]) -> str:
         """The sentence with these arguments in it."""
@@ -67,6 +99,7 @@ class Vocabulary:
         *,
         remember: Callable[..., Any] | None = None,
         heal: Callable[..., Any] | None = None,
+        types: bool = False,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Decorator: adds a function `f(context, **arguments)` to the table."""
 
@@ -81,13 +114,16 @@ class Vocabulary:
                 default = ... if empty else parameter.default
                 fields[parameter.name] = (_filled(hints[parameter.name]), default)
             model = create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
-            self.words[name] = Word(name, sentence, function, model, remember, heal)
+            self.words[name] = Word(name, sentence, function, model, remember, heal, types)
             return function
 
         return add
 
-    def use(self, entry: dict[str, Any], nodes: list[str]) -> tuple[Word, dict[str, Any]]:
-        """The word and the arguments of an entry in a scenario.
+    def use(
+        self, entry: dict[str, Any], nodes: list[str], guests: Collection[str] = ()
+    ) -> tuple[Word, dict[str, Any]]:
+        """The word and the arguments of an entry in a scenario with these nodes, some of them
+        guests.
 
         Raises ValueError, which says what the entry should be.
         """
@@ -115,38 +151,47 @@ class Vocabulary:
             reason = {
                 "missing": "is missing",
                 "extra_forbidden": "is no argument of it",
-                "too_short": "must not be empty",
-                "string_too_short": "must not be empty",
             }.get(first["type"], in_words(first))
             takes = ", ".join(fields) or "none"
             raise ValueError(f"{name}: {place} {reason}; arguments: {takes}") from error
         for key, value in given.items():
-            for node in _nodes_in(fields[key].annotation, fields[key].metadata, value):
-                if node not in nodes:
-                    raise ValueError(
-                        f"{name}: {key}: there is no node {node!r}; nodes: {', '.join(nodes)}"
-                    )
+            for mark, node in _named(fields[key].annotation, fields[key].metadata, value):
+                if node not in (*nodes, *mark.also):
+                    valid = ", ".join([*nodes, *mark.also])
+                    raise ValueError(f"{name}: {key}: there is no node {node!r}; nodes: {valid}")
+                if mark.guest and node not in guests:
+                    valid = ", ".join(guests) or "none"
+                    raise ValueError(f"{name}: {key}: {node} is no guest; guests: {valid}")
         return word, given
 
 
 def _filled(hint: Any) -> Any:
-    """The type without its empty value: a check of no nodes, or for no text, is always true."""
-    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    if bare is str or get_origin(bare) is list:
+    """The type without its empty values: a check of no nodes, or for no text, is always true.
+
+    A type that is marked as more than text or a list says itself what it can be.
+    """
+    inner = get_args(hint)
+    if hint is str or (get_origin(hint) is Annotated and isinstance(inner[1], _Names)):
         return Annotated[hint, Field(min_length=1)]
+    if get_origin(hint) is list:
+        return Annotated[list[_filled(inner[0])], Field(min_length=1)]  # type: ignore[misc]
+    if get_origin(hint) in (Union, UnionType):
+        return Union[tuple(_filled(one) for one in inner)]  # noqa: UP007
     return hint
 
 
-def _nodes_in(annotation: Any, metadata: list[Any], value: Any) -> list[str]:
-    """The node names in an argument: it is one, or a list of them, or a list of such lists."""
-    if any(isinstance(mark, _IsNode) for mark in metadata):
-        return [value]
-    if isinstance(value, list):
-        inner = [i for i in get_args(annotation) if i is not type(None)]
-        return [n for v in value for i in inner[:1] for n in _nodes_in(i, [], v)]
-    marks = [m for i in (annotation, *get_args(annotation)) for m in get_args(i)]
-    named = isinstance(value, str) and any(isinstance(mark, _IsNode) for mark in marks)
-    return [value] if named else []
+def _named(hint: Any, marks: list[Any], value: Any) -> Iterator[tuple[_Names, str]]:
+    """The node names in an argument of this type, each with what marks it as one."""
+    if get_origin(hint) is Annotated:
+        yield from _named(get_args(hint)[0], [*get_args(hint)[1:], *marks], value)
+    elif get_origin(hint) is list and isinstance(value, list):
+        for one in value:
+            yield from _named(get_args(hint)[0], [], one)
+    elif get_origin(hint) in (Union, UnionType):
+        for one in get_args(hint):
+            yield from _named(one, [], value)
+    elif isinstance(value, str):
+        yield from ((mark, value) for mark in marks if isinstance(mark, _Names))
 
 
 def _shown(value: Any) -> str:

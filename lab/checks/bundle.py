@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from lab.arguments import Count, Number
 from lab.checks import Seen, check
 from lab.checks.resources import holders_of
 from lab.context import Context
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @check("bundle {bundle} has {replicas} replicas, all of them up")
-def bundle_up(context: Context, bundle: str, replicas: int) -> Seen:
+def bundle_up(context: Context, bundle: str, replicas: Number) -> Seen:
     """That many replicas, and of each the container is started and not failed; where there is a
     primitive in it, the replica is a node that is online, with the primitive started there.
     """
@@ -89,7 +90,7 @@ def _process(context: Context, bundle: str, replica: int) -> str:
 
 
 @check("the container of replica {replica} of {bundle} was really restarted", remember=_process)
-def replica_restarted(context: Context, bundle: str, replica: int, *, before: str) -> Seen:
+def replica_restarted(context: Context, bundle: str, replica: Count, *, before: str) -> Seen:
     """Its first process is another one than before the section's commands. Replicas are counted
     from 0, as the cluster does.
     """

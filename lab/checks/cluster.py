@@ -6,11 +6,13 @@ import re
 import shlex
 
 from lab import pacemaker
+from lab.arguments import Count
 from lab.checks import Seen, check
 from lab.context import Context
+from lab.fields import NodeState, Pattern
 from lab.fleet import named
 from lab.status import NodeStatus, NoStatus
-from lab.vocabulary import Node
+from lab.vocabulary import CommandNumber, GuestName, Node
 from lab.wording import be, counted
 
 
@@ -103,7 +105,7 @@ def nodes_online(context: Context, nodes: list[Node]) -> Seen:
 
 
 @check(lambda nodes, resources: f"{_configured(nodes, resources)} are configured")
-def configured(context: Context, nodes: int, resources: int) -> Seen:
+def configured(context: Context, nodes: Count, resources: Count) -> Seen:
     """The counts that `pcs status` prints."""
     status = context.status()
     seen = (status.nodes_configured, status.resources_configured)
@@ -147,7 +149,7 @@ def property_is(context: Context, name: str, value: str) -> Seen:
 
 
 @check("guest node {guest} is online on {host}")
-def guest_online(context: Context, guest: Node, host: Node) -> Seen:
+def guest_online(context: Context, guest: GuestName, host: Node) -> Seen:
     """It is online, is a guest node, and both it and its connection are on that cluster node."""
     status = context.status()
     node = status.nodes.get(guest)
@@ -195,7 +197,7 @@ def node_lost(context: Context, node: Node) -> Seen:
 
 
 @check("node {node} is {state}")
-def node_state(context: Context, node: Node, state: str) -> Seen:
+def node_state(context: Context, node: Node, state: NodeState) -> Seen:
     """Its state in words: "online", "offline unclean" …; "absent" where it is no node."""
     found = context.status().nodes.get(node)
     text = found.text if found else "absent"
@@ -214,7 +216,7 @@ def crm_mon_on(context: Context, node: Node, sees: Node) -> Seen:
 
 
 @check("command {command} prints an answer matching {pattern}")
-def answers(context: Context, pattern: str, command: int = 1) -> Seen:
+def answers(context: Context, pattern: Pattern, command: CommandNumber = 1) -> Seen:
     """A cluster tool's answer (standard output) matches the regular expression."""
     for done in context.typed(command):
         text = done.stdout.strip()

@@ -14,14 +14,16 @@ import shlex
 import xml.etree.ElementTree as ET
 
 from lab import cib, pacemaker
+from lab.arguments import CibSection, Count, PortNumber
 from lab.checks import Seen, check
 from lab.context import Context
 from lab.errors import CommandFailed
+from lab.fields import Address
 from lab.vocabulary import Node
 
 
 @check("the cluster on {source} is connected to {address}, port {port}")
-def connected(context: Context, source: Node, address: str, port: int) -> Seen:
+def connected(context: Context, source: Node, address: Address, port: PortNumber) -> Seen:
     """The controller there holds an established TCP connection to that very address and port."""
     # (With a line of headings: not every ss can leave it out.)
     done = context.machine(source).run("ss -t -n -p state established", check=True)
@@ -37,7 +39,7 @@ def connected(context: Context, source: Node, address: str, port: int) -> Seen:
 
 
 @check("the cluster gave up the start of {resource} after {at_least} to {at_most} s")
-def gave_up(context: Context, resource: str, at_least: float, at_most: float) -> Seen:
+def gave_up(context: Context, resource: str, at_least: Count, at_most: Count) -> Seen:
     """Its start is on record as timed out, on some node, and so long after it began."""
     root = _cib(context)
     name = pacemaker.failure_attribute(context.lab.platform, resource, "start")
@@ -66,7 +68,7 @@ def _failed_at(context: Context, resource: str, **_: object) -> int:
     remember=_failed_at,
 )
 def started_after_failure(
-    context: Context, resource: str, at_least: float, at_most: float, *, before: int
+    context: Context, resource: str, at_least: Count, at_most: Count, *, before: int
 ) -> Seen:
     """The start on record began so long after the failure of its monitor that was on record
     before the section's commands: until then nothing was tried.
@@ -105,7 +107,7 @@ def option_default(context: Context, agent: str, option: str, default: str) -> S
 
 
 @check("the CIB still knows {node} in its {sections}")
-def cib_knows(context: Context, node: Node, sections: list[str]) -> Seen:
+def cib_knows(context: Context, node: Node, sections: list[CibSection]) -> Seen:
     """The node has an entry in each of these sections of the CIB (nodes, status), in no other."""
     found = _sections(context, node)
     return Seen(sorted(found) == sorted(sections), ", ".join(found) or "in none")

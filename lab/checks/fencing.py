@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from lab import bmc, hypervisor, pacemaker
+from lab.arguments import Number, ResourceRole
 from lab.checks import Seen, check
 from lab.context import Context
 from lab.errors import CommandFailed
@@ -110,7 +111,7 @@ def _fencings(context: Context, node: str, status: str) -> list[str]:
     lambda node, times: f"the cluster failed to fence {node} {counted(times, 'time')} more",
     remember=lambda c, node, **_: len(_fencings(c, node, "failed")),
 )
-def fencing_failed(context: Context, node: Node, times: int = 1, *, before: int) -> Seen:
+def fencing_failed(context: Context, node: Node, times: Number = 1, *, before: int) -> Seen:
     """Its fencing history has that many failed actions against the node more than before the
     section's commands.
     """
@@ -146,7 +147,7 @@ def recovery(context: Context, phases: list[Phase]) -> Seen:
 
 
 @check("resource {resource} stays in role {role} for {seconds} s")
-def role_lasts(context: Context, resource: str, role: str, seconds: int) -> Seen:
+def role_lasts(context: Context, resource: str, role: ResourceRole, seconds: Number) -> Seen:
     """The primitive was, or has been, in that role (crm_mon's word) without a break for so long, as
     the history of this part's fault has it.
     """

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from lab.arguments import DomainState
 from lab.checks import Seen, check
 from lab.context import Context
 from lab.fields import GuestKind
-from lab.vocabulary import Node
+from lab.vocabulary import GuestName, Node
 
 
 @check(
@@ -21,7 +22,7 @@ def libvirt_answers(context: Context, host: Node, kind: GuestKind = "vm") -> See
 
 
 @check("libvirt says that {guest} is {state}")
-def domain_state(context: Context, guest: Node, state: str) -> Seen:
+def domain_state(context: Context, guest: GuestName, state: DomainState) -> Seen:
     """libvirt's word for its state, as `virsh list --all` prints it: running, shut off …"""
     real = context.lab.guests_of(guest).state(guest)
     return Seen(real == state, real)
@@ -36,7 +37,7 @@ def _incarnation(context: Context, guest: str) -> dict[str, str]:
 
 
 @check("{guest} was really restarted", remember=_incarnation)
-def guest_restarted(context: Context, guest: Node, *, before: dict[str, str]) -> Seen:
+def guest_restarted(context: Context, guest: GuestName, *, before: dict[str, str]) -> Seen:
     """Both its process on the host and its boot are others than before the section: of a virtual
     machine the kernel's boot, of a container that of its own PID 1.
     """
@@ -56,7 +57,7 @@ def guest_restarted(context: Context, guest: Node, *, before: dict[str, str]) ->
 
 
 @check("{guest} was not restarted", remember=_incarnation)
-def guest_not_restarted(context: Context, guest: Node, *, before: dict[str, str]) -> Seen:
+def guest_not_restarted(context: Context, guest: GuestName, *, before: dict[str, str]) -> Seen:
     """Its process on the host and its boot are those of before the section's commands."""
     now = _incarnation(context, guest)
     other = [name for name in before if not before[name] or now[name] != before[name]]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 
+from lab.arguments import Bytes, Mode, Socket, Software
 from lab.checks import Seen, check
 from lab.context import Context
 from lab.packages import installed
 from lab.together import on_each
-from lab.vocabulary import Node
+from lab.vocabulary import CommandNumber, Node
 
 
 @check("{node} has the packages {packages}")
@@ -29,7 +30,7 @@ def package_absent(context: Context, node: Node, packages: list[str]) -> Seen:
 
 
 @check("{node} has {software} in the version that the plan was made for")
-def software_version(context: Context, node: Node, software: str, package: str = "") -> Seen:
+def software_version(context: Context, node: Node, software: Software, package: str = "") -> Seen:
     """The software on the node, by default its main package, has the version that the platform
     file says: what the adaptations were chosen by.
     """
@@ -53,8 +54,8 @@ def file(
     context: Context,
     node: Node,
     path: str,
-    size: int | None = None,
-    mode: str | None = None,
+    size: Bytes | None = None,
+    mode: Mode | None = None,
     owner: str | None = None,
     group: str | None = None,
     contains: str | None = None,
@@ -152,7 +153,7 @@ def service(
 
 
 @check("{node} listens on {socket}")
-def listening(context: Context, node: Node, socket: str) -> Seen:
+def listening(context: Context, node: Node, socket: Socket) -> Seen:
     """A process listens on the socket, written as testinfra does: tcp://3121."""
     there = context.machine(node).host.socket(socket).is_listening
     return Seen(there, "listening" if there else "nothing listens there")
@@ -171,7 +172,7 @@ def rebooted(context: Context, node: Node, *, before: str) -> Seen:
 
 
 @check("command {command} prints '{text}'")
-def printed(context: Context, text: str, command: int = 1) -> Seen:
+def printed(context: Context, text: str, command: CommandNumber = 1) -> Seen:
     """A command of this part printed the text, on each node that it was typed on.
 
     (Only where the section is about that text.)
@@ -183,7 +184,7 @@ def printed(context: Context, text: str, command: int = 1) -> Seen:
 
 
 @check("command {command} does not print '{text}'")
-def not_printed(context: Context, text: str, command: int = 1) -> Seen:
+def not_printed(context: Context, text: str, command: CommandNumber = 1) -> Seen:
     """A command of this part did not print the text, on no node that it was typed on."""
     printed = any(text in done.output for done in context.typed(command))
     return Seen(not printed, "printed" if printed else "not printed")

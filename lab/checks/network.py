@@ -8,11 +8,10 @@ import shlex
 from typing import Literal
 
 from lab import command
+from lab.arguments import PortNumber, Ports
 from lab.checks import Seen, check
 from lab.context import Context
-from lab.vocabulary import Node
-
-OUTSIDE = "outside"  # a place on the lab's network that is none of its machines
+from lab.vocabulary import OUTSIDE, Node, NodeOrOutside
 
 Answer = Literal["accepted", "refused", "rejected", "silent", "absent"]
 
@@ -93,12 +92,14 @@ def _ports(context: Context, node: str, ports: list[str], source: str) -> dict[s
     asked = []
     for port in ports:
         number, _, protocol = port.partition("/")
-        asked.append((address, int(number), protocol or "tcp"))
+        asked.append((address, int(number), protocol))
     return dict(zip(ports, _ask(context, source, asked), strict=True))
 
 
 @check("{node}'s firewall lets {ports} through")
-def ports_open(context: Context, node: Node, ports: list[str], seen_from: str = OUTSIDE) -> Seen:
+def ports_open(
+    context: Context, node: Node, ports: Ports, seen_from: NodeOrOutside = OUTSIDE
+) -> Seen:
     """Each port (`3121/tcp`) is reached from elsewhere, whether or not somebody listens there.
 
     A UDP port that is silent is reached if somebody listens on it: who listens need not answer.
@@ -126,7 +127,9 @@ def _reached(context: Context, node: str, port: str, answer: str) -> Seen:
 
 
 @check("{node}'s firewall keeps {ports} closed")
-def ports_closed(context: Context, node: Node, ports: list[str], seen_from: str = OUTSIDE) -> Seen:
+def ports_closed(
+    context: Context, node: Node, ports: Ports, seen_from: NodeOrOutside = OUTSIDE
+) -> Seen:
     """Each port (`3121/tcp`) is rejected by the firewall, tried from elsewhere."""
     answers = _ports(context, node, ports, seen_from)
     return Seen(
@@ -136,7 +139,7 @@ def ports_closed(context: Context, node: Node, ports: list[str], seen_from: str 
 
 
 @check("a connection from {source} to {to} port {port} is {outcome}")
-def connection(context: Context, source: Node, to: Node, port: int, outcome: Answer) -> Seen:
+def connection(context: Context, source: Node, to: Node, port: PortNumber, outcome: Answer) -> Seen:
     """What a TCP connection between two nodes does: accepted, refused, rejected, silent, absent."""
     (answer,) = _ask(context, source, [(context.lab.address(to), port, "tcp")])
     return Seen(answer == outcome, answer)
@@ -162,7 +165,12 @@ def ssh_works(context: Context, source: Node, to: Node) -> Seen:
 
 @check("{server} serves a page with '{text}', asked from {source}")
 def page_served(
-    context: Context, source: str, server: Node, text: str, port: int = 80, path: str = "/"
+    context: Context,
+    source: NodeOrOutside,
+    server: Node,
+    text: str,
+    port: PortNumber = 80,
+    path: str = "/",
 ) -> Seen:
     """GET by HTTP from that very address, not from where a name may lead: 200 and the text."""
     address = context.lab.address(server)

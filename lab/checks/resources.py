@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 
+from lab.arguments import ResourceRole
 from lab.checks import Seen, check
 from lab.context import Context
+from lab.fields import Operation
 from lab.fleet import named
 from lab.together import on_each
 from lab.vocabulary import Node
@@ -24,7 +26,7 @@ def resource_started(context: Context, resource: str, node: Node | None = None) 
 
 
 @check("resource {resource} is in role {role}")
-def resource_role(context: Context, resource: str, role: str) -> Seen:
+def resource_role(context: Context, resource: str, role: ResourceRole) -> Seen:
     """The primitive's role in crm_mon's words: Stopped, Starting, Started …"""
     found = context.status().resources.get(resource)
     return Seen(found is not None and found.role == role, found.text if found else "absent")
@@ -141,7 +143,7 @@ def holders_of(
         f"a failed {operation} of {resource} is recorded" + (f": {reason}" if reason else "")
     )
 )
-def failed_action(context: Context, resource: str, operation: str, reason: str = "") -> Seen:
+def failed_action(context: Context, resource: str, operation: Operation, reason: str = "") -> Seen:
     """The cluster lists that operation of that very resource as failed; with `reason`, for a
     reason that has this text.
     """

@@ -23,10 +23,12 @@ _ENDLESS = 100_000  # characters of a line that no terminal folds
 class Screen(Console):
     """rich's, which would exit with 1 by itself where the reader (head, less) is gone, and fold at
     80 characters where no terminal says how many there are.
+
+    A text is what it is, in tables too: no markup in it, no emoji.
     """
 
     def __init__(self, *, soft_wrap: bool = False) -> None:
-        super().__init__(highlight=False, soft_wrap=soft_wrap)
+        super().__init__(highlight=False, markup=False, emoji=False, soft_wrap=soft_wrap)
         if not self.file.isatty() and "COLUMNS" not in os.environ:
             self.width = _ENDLESS
 

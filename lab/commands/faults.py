@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import asdict
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from lab import doctor as doctors
 from lab import faults
@@ -101,8 +101,13 @@ def _arguments(word: Word, texts: list[str]) -> dict[str, Any]:
             if not text.isdecimal():
                 raise BadInput(f"{word.name}: {name} is a number, not {text!r}")
             found[name] = int(text)
-        elif get_origin(kind) is list and get_origin(get_args(kind)[0]) is list:
+        elif get_origin(kind) is list and get_origin(_bare(get_args(kind)[0])) is list:
             found[name] = [part.split(",") for part in text.split("/")]
         else:
             found[name] = text
     return found
+
+
+def _bare(hint: Any) -> Any:
+    """The type without what marks it."""
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint

@@ -75,7 +75,7 @@ def inject(lab: Lab, name: str, arguments: dict[str, Any]) -> Standing:
     If it cannot be injected whole, what there is of it is healed again.
     """
     try:
-        word, given = load().use({name: arguments}, lab.scenario.names)
+        word, given = load().use({name: arguments}, lab.scenario.names, lab.scenario.guests)
     except ValueError as error:
         raise BadInput(str(error)) from error
     same = [s for s in standing(lab) if (s.fault, s.arguments) == (name, given)]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, Field
 
 from lab import hypervisor
+from lab.arguments import Milliseconds, Percent
 from lab.context import Context
-from lab.errors import BadInput, CannotRun, CommandFailed
+from lab.errors import CannotRun, CommandFailed
 from lab.faults import fault
 from lab.faults.machine import machines_only, own_guest
+from lab.fields import Port
 from lab.vocabulary import Node
 
 if TYPE_CHECKING:  # paramiko takes long to import
@@ -36,6 +39,23 @@ def cut(context: Context, node: Node) -> None:
         context.lab.provider.cable(context.lab.name, node, plugged=False)
 
 
+_GROUPS = "two groups of nodes or more, none empty, and a node in one of them only"
+
+
+def _apart(groups: list[list[str]]) -> list[list[str]]:
+    nodes = [node for group in groups for node in group]
+    if len(groups) < 2 or not all(groups) or len(set(nodes)) < len(nodes):
+        raise ValueError(f"should be {_GROUPS}")
+    return groups
+
+
+Groups = Annotated[
+    list[list[Node]],
+    AfterValidator(_apart),
+    Field(description=_GROUPS, json_schema_extra={"minItems": 2}),
+]
+
+
 def _join(context: Context, groups: list[list[str]]) -> str:  # noqa: ARG001
     provider, lab = context.lab.provider, context.lab.name
     provider.partition(lab, [])
@@ -44,16 +64,13 @@ def _join(context: Context, groups: list[list[str]]) -> str:  # noqa: ARG001
 
 
 @fault("the network is partitioned: {groups}", heal=_join)
-def partition(context: Context, groups: list[list[Node]]) -> None:
+def partition(context: Context, groups: Groups) -> None:
     """Machines of one group reach each other and nobody in another group; links stay up.
 
     Who is in no group reaches everybody, and so do the BMCs: they have a network of their own
     in a real data centre.
     """
-    nodes = [node for group in groups for node in group]
-    machines_only(context, *nodes)
-    if len(groups) < 2 or not all(groups) or len(set(nodes)) < len(nodes):
-        raise BadInput("partition: two groups or more, none empty, and a node in one of them only")
+    machines_only(context, *(node for group in groups for node in group))
     if any(wire.group for wire in context.lab.provider.wiring(context.lab.name).values()):
         raise CannotRun("the network is partitioned already", hint="lab fault heal joins it")
     context.lab.provider.partition(context.lab.name, groups)
@@ -61,10 +78,8 @@ def partition(context: Context, groups: list[list[Node]]) -> None:
 
 def _table(port: str) -> tuple[str, str, str]:
     """The nftables table of a blocked port, its protocol, its number."""
-    match = re.fullmatch(r"(\d{1,5})/(tcp|udp)", port)
-    if not match or not 0 < int(match[1]) < 65536:
-        raise BadInput(f"{port!r} is not a port: write 3121/tcp or 5405/udp")
-    return f"inet lab_block_{match[2]}_{match[1]}", match[2], match[1]
+    number, _, protocol = port.partition("/")
+    return f"inet lab_block_{protocol}_{number}", protocol, number
 
 
 def _unblock(context: Context, node: str, port: str) -> str:
@@ -78,7 +93,7 @@ def _unblock(context: Context, node: str, port: str) -> str:
 
 
 @fault("port {port} of {node} is blocked", heal=_unblock)
-def block_port(context: Context, node: Node, port: str) -> None:
+def block_port(context: Context, node: Node, port: Port) -> None:
     """What arrives for that port (`3121/tcp`) is dropped, also of connections that stand."""
     table, protocol, number = _table(port)
     rules = (
@@ -126,14 +141,12 @@ def _no_netem(context: Context, node: str, **_how: object) -> str:
 
 
 @fault("what {node} sends is delayed by {milliseconds} ms", heal=_no_netem)
-def delay(context: Context, node: Node, milliseconds: int) -> None:
+def delay(context: Context, node: Node, milliseconds: Milliseconds) -> None:
     """Each packet that the node sends leaves that much later (netem)."""
     _netem(context, node, f"delay {milliseconds}ms")
 
 
 @fault("{percent} % of what {node} sends is lost", heal=_no_netem)
-def loss(context: Context, node: Node, percent: int) -> None:
+def loss(context: Context, node: Node, percent: Percent) -> None:
     """That share of the packets that the node sends does not leave it (netem)."""
-    if not 0 < percent <= 100:
-        raise BadInput(f"loss: percent is from 1 to 100, not {percent}")
     _netem(context, node, f"loss {percent}%")

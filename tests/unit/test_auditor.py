@@ -240,13 +240,13 @@ def test_a_crash_that_was_announced(stage: Stage) -> None:
 
 def test_an_audit_that_is_an_error_is_no_pass_whatever_was_announced(stage: Stage) -> None:
     stage.sees(with_("node1", cib=""))
-    assert stage.bad(Announcement(violated={"equal_cib": 0.0}))["equal_cib"] == "error"
+    assert stage.bad(Announcement(violated={"equal_cib": 0.001}))["equal_cib"] == "error"
 
 
 @pytest.mark.parametrize(("audit", "seen"), [("cores", CORES), ("crashes", CRASHED)])
 def test_what_happened_unannounced_is_failed(stage: Stage, audit: str, seen: Surveys) -> None:
     stage.sees(seen)
-    assert stage.bad(Announcement(violated={"single_dc": 0.0})) == {audit: "failed"}
+    assert stage.bad(Announcement(violated={"single_dc": 0.001})) == {audit: "failed"}
 
 
 # -- what is known --------------------------------------------------------------------------

@@ -101,16 +101,20 @@ def show(capsys: pytest.CaptureFixture[str], name: str, platform: str) -> dict[s
     return found
 
 
+def commands_in(shown: dict[str, Any]) -> list[dict[str, Any]]:
+    parts = [part for section in shown["sections"] for part in section["parts"]]
+    return [command for part in parts for command in part["commands"]]
+
+
 def test_show_tells_that_nothing_is_adapted(capsys: pytest.CaptureFixture[str]) -> None:
     found = show(capsys, "guest-walkthrough", "centos-7")
     assert found["counts"] == {"verbatim": 44, "adapted": 0, "added": 0}
-    commands = [command for section in found["sections"] for command in section["commands"]]
+    commands = commands_in(found)
     assert len(commands) == 44
     assert {command["adapted"] for command in commands} == {False}
     assert all(command["book"] == [command["run"]] for command in commands)
     today = show(capsys, "guest-walkthrough", "debian-12")
-    commands = [command for section in today["sections"] for command in section["commands"]]
-    assert {command["adapted"] for command in commands} == {False, True}
+    assert {command["adapted"] for command in commands_in(today)} == {False, True}
     assert cli.main(["show", "guest-walkthrough", "--platform", "centos-7"]) == 0
     printed = capsys.readouterr().out
     assert "44 commands of the book verbatim, 0 adapted, 0 added" in printed

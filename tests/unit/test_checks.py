@@ -512,7 +512,7 @@ class Case:
 
     @property
     def use(self) -> tuple[Any, dict[str, Any]]:
-        return checks.check.use({self.check: self.arguments}, ALL)
+        return checks.check.use({self.check: self.arguments}, ALL, ALL)
 
     def look(self, world: World, earlier: World | None = None) -> Seen:
         word, arguments = self.use
@@ -1777,7 +1777,7 @@ CASES = [
     Case("ports_open", {"node": HOST, "ports": FOUR}, silent("udp://0.0.0.0:5405"), []),
     Case(
         "ports_open",
-        {"node": HOST, "ports": ["3121"]},
+        {"node": HOST, "ports": ["3121/tcp"]},
         probed("refused"),
         [(probed("silent"), "silent"), (probed("rejected"), "rejected")],
     ),
@@ -2008,7 +2008,7 @@ def test_no_two_checks_have_one_sentence() -> None:
 
 def test_a_phase_that_there_is_not() -> None:
     """Refused with the scenario, and not a phase that does not come about."""
-    with pytest.raises(ValueError, match="'detected', 'fenced', 'recovered' or 'reintegrated'"):
+    with pytest.raises(ValueError, match="one of: detected, fenced, recovered, reintegrated"):
         look("recovery", recovering((1.0, False)), phases=["mended"])
 
 
@@ -2103,12 +2103,9 @@ def test_empty_arguments_are_refused(check: str, arguments: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("check", ["printed", "not_printed", "answers"])
-@pytest.mark.parametrize("number", [0, -1, 3])
-def test_a_command_that_was_not_typed_printed_nothing(check: str, number: int) -> None:
+def test_a_command_that_was_not_typed_printed_nothing(check: str) -> None:
     key = "pattern" if check == "answers" else "text"
-    case = Case(
-        check, {"command": number, key: "absent" if "not" in check else "there"}, World(), []
-    )
+    case = Case(check, {"command": 3, key: "absent" if "not" in check else "there"}, World(), [])
     with pytest.raises(IndexError, match="2 were typed"):
         case.look(typed("there", "there"))
 

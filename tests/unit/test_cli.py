@@ -26,6 +26,7 @@ from lab import (
     platforms,
     providers,
     scenario,
+    signature,
     snapshots,
     up,
 )
@@ -515,9 +516,10 @@ def test_show_json(run: Run) -> None:
     data = json.loads(run("show", WALK, "--json").out)
     assert set(data) == {"platform", "cannot_run", "counts", "sections"}
     assert data["platform"] == "debian-12"
-    commands = [command for section in data["sections"] for command in section["commands"]]
+    parts = [part for section in data["sections"] for part in section["parts"]]
+    commands = [command for part in parts for command in part["commands"]]
     for command in commands:
-        assert set(command) == {"nodes", "run", "adapted", "book", "why"}
+        assert set(command) == {"nodes", "run", "exit", "secret", "adapted", "book", "why"}
         assert command["adapted"] in (True, False)
         if command["adapted"]:
             assert len(command["why"]) >= 10
@@ -528,10 +530,12 @@ def test_show_json(run: Run) -> None:
     assert data["counts"]["verbatim"] == len(verbatim) > 30
     assert data["counts"]["adapted"] > 0
     for section in data["sections"]:
-        assert set(section) == {
-            *("section", "title", "origin", "commands", "actions", "faults", "before", "expect")
+        assert set(section) == {"section", "title", "origin", "parts"}
+    for part in parts:
+        assert set(part) == {
+            *("before", "commands", "actions", "faults", "within", "expect", "healed")
         }
-        assert section["commands"] or section["actions"] or section["expect"]
+        assert part["commands"] or part["actions"] or part["expect"]
 
 
 def test_words(run: Run) -> None:
@@ -540,12 +544,13 @@ def test_words(run: Run) -> None:
     tables = {"check": checks.load(), "action": action, "fault": faults.load()}
     for kind, table in ((kind, vocabulary.words) for kind, vocabulary in tables.items()):
         for name, word in table.items():
-            assert f"{kind} {name}: {{" in ended.out
+            assert f"{kind} {name}: {signature.short(word)}\n" in ended.out
             assert word.about, f"{name} has no documentation"
     for name, audit in audits.TABLE.items():
         assert f"audit {name}\n    {audit.about.splitlines()[0]}" in ended.out
     one = run("words", "guest_online")
     assert one.out.startswith("check guest_online: {guest, host}\n    It is online")
+    assert one.out.endswith("\n    guest: a guest's name\n    host: a node's name\n\n")
     assert "check dc" not in one.out
 
 
@@ -653,7 +658,7 @@ def nemo(monkeypatch: pytest.MonkeyPatch) -> Lab:
         (["inject", "example-host", "delay", "²"], "delay: milliseconds is a number, not '²'"),
         (
             ["inject", "example-host", "partition"],
-            "partition: two groups or more, none empty, and a node in one of them only",
+            "partition: groups should be two groups of nodes or more, none empty, and a node in",
         ),
         (["inject", "guest1", "power_off"], "guest1 is a guest; this fault is for machines: ex"),
         (["heal", "one"], "invalid int value: 'one'"),

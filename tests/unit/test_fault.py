@@ -419,7 +419,7 @@ def test_a_network_is_partitioned_once(lab: FakeLab) -> None:
 def test_a_loss_that_is_refused_ends_no_delay(lab: FakeLab) -> None:
     tc = Tc(lab.machine("node1"), lab.address("node1"))
     lab.inject("delay", node="node1", milliseconds=5)
-    with pytest.raises(BadInput, match="percent is from 1 to 100"):
+    with pytest.raises(BadInput, match="percent should be from 1 to 100"):
         faults.inject(lab.real, "loss", {"node": "node1", "percent": 0})
     assert tc.netem == "delay 5ms"
 
@@ -493,7 +493,9 @@ def test_a_partition(lab: FakeLab) -> None:
     ],
 )
 def test_a_partition_that_is_none(lab: FakeLab, groups: list[list[str]]) -> None:
-    with pytest.raises(BadInput, match="two groups or more, none empty, and a node in one of"):
+    with pytest.raises(
+        BadInput, match="two groups of nodes or more, none empty, and a node in one of"
+    ):
         faults.inject(lab.real, "partition", {"groups": groups})
     assert (lab.provider.groups, lab.records) == ([], [])
 
@@ -638,7 +640,7 @@ def test_netem_that_fails_otherwise_is_no_missing_kernel(lab: FakeLab) -> None:
 @pytest.mark.parametrize("percent", [0, -1, 101])
 def test_a_share_that_is_none(lab: FakeLab, percent: int) -> None:
     Tc(lab.machine("node1"), lab.address("node1"))
-    with pytest.raises(BadInput, match=f"percent is from 1 to 100, not {percent}"):
+    with pytest.raises(BadInput, match=f"percent should be from 1 to 100, not {percent}"):
         faults.inject(lab.real, "loss", {"node": "node1", "percent": percent})
     assert lab.records == []
 

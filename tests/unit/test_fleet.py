@@ -108,6 +108,7 @@ def test_a_scenario_without_a_fleet() -> None:
             "s.yaml:7: fleet: address: 10.0.0.99 is not on the lab's network",
         ),
         (("slim: true", "slim: true, role: cluster"), "s.yaml:7: fleet: "),
+        (("count: 4", "count: 153"), "s.yaml:7: fleet: count: 153 remotes: from 192.168.122.99 on"),
         (("fleet: {", "prefleet: {"), "unknown key; did you mean 'fleet'"),
     ],
 )

@@ -107,7 +107,7 @@ def test_unknown_platform_lists_the_known(boxes: Path, name: str) -> None:
     [
         ("name: made-up", "name: other", "boxes/made-up/platform.yaml: name: is 'other', not "),
         ("suite: none", "siute: none", ":4: siute: unknown key; did you mean 'suite'? valid: "),
-        ("family: debian", "family: suse", ":3: family: Input should be 'debian' or 'redhat'"),
+        ("family: debian", "family: suse", ":3: family: should be one of: debian, redhat"),
         ('"0.11"', "new", ":5: versions, pcs: 'new' is not a version"),
         ('"0.11"', "11", ":5: versions, pcs: should be text (a number: in quotes)"),
         ("{pcs: pcs}", "{pcsd: pcs}", "packages: pcsd has no entry in versions"),
@@ -119,8 +119,16 @@ def test_unknown_platform_lists_the_known(boxes: Path, name: str) -> None:
         ),
         ("suite: none", "box: {version: '1'}", ":4: box: give exactly one of: name (of a Vagrant"),
         ("suite: none", f"{BOX[:-1]}, image: a.qcow2}}", ":4: box: give exactly one of: name"),
-        ("suite: none", f"{BOX[:-1]}, checksum: abc}}", ":4: box, checksum: String should match"),
-        ("suite: none", "box: {image: /a.qcow2, version: '1'}", ":4: box, image: String should"),
+        (
+            "suite: none",
+            f"{BOX[:-1]}, checksum: abc}}",
+            ":4: box, checksum: 'abc' is not a SHA-256",
+        ),
+        (
+            "suite: none",
+            "box: {image: /a.qcow2, version: '1'}",
+            ":4: box, image: '/a.qcow2' is not a file's name",
+        ),
     ],
 )
 def test_bad_platform_file(boxes: Path, old: str, new: str, says: str) -> None:

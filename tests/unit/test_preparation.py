@@ -141,8 +141,38 @@ def test_what_cannot_be_borrowed(write: Write, wish: str, says: str) -> None:
     assert says in message
 
 
-def test_the_place_of_what_cannot_be_borrowed(write: Write) -> None:
-    assert refused(write('{scenario: other, until: "4.3"}')).startswith("own.yaml:7: prepare [1]: ")
+@pytest.mark.parametrize(
+    ("wish", "says"),
+    {
+        '{scenario: other, until: "4.3"}': "until: section 4.3: there is no node",
+        '{scenario: other, sections: ["4.9"]}': "sections: other has no section '4.9'",
+        '{scenario: other, until: "4.1", after: "4.1"}': "after: '4.1' is none of its sections",
+        '{scenario: remote-walktrough, until: "4.1"}': "scenario: there is no scenario 'remote-wal",
+        '{scenario: own, until: "5.1"}': "scenario: own borrows from own itself",
+        '{scenario: "", until: "4.1"}': "scenario: '' is not a scenario's name: write",
+        '{scenario: ../../etc/passwd, until: "4.1"}': "scenario: '../../etc/passwd' is not a scen",
+        '{scenario: "..", until: "4.1"}': "scenario: '..' is not a scenario's name: write that of",
+    }.items(),
+)
+def test_the_place_of_what_cannot_be_borrowed(write: Write, wish: str, says: str) -> None:
+    assert refused(write(wish)).startswith(f"own.yaml:7: prepare [1], {says}")
+
+
+def test_what_is_borrowed_is_wrong_where_it_stands(write: Write) -> None:
+    path = write(other=OTHER.replace("steps:", "steppes:"))
+    where = f"own.yaml:7: prepare [1], scenario: {path.with_name('other.yaml')}:"
+    assert refused(path).startswith(where)
+
+
+def test_a_plan_names_the_file_that_was_borrowed_from(write: Write) -> None:
+    book = OTHER.replace(
+        "book: [echo one]", "book: [echo one], expect: [printed: {command: 2, text: x}]"
+    )
+    assert book != OTHER
+    path = write(other=book)
+    with pytest.raises(BadInput) as caught:
+        planned(path)
+    assert caught.value.message.startswith(f"{path.with_name('other.yaml')}:")
 
 
 def test_a_circle(write: Write) -> None:
@@ -177,7 +207,7 @@ def test_a_part_on_some_platforms(write: Write) -> None:
 
 def test_nothing_is_left_of_a_section(write: Write) -> None:
     path = write(UNTIL, (RUN, on_new(RUN)), (EXPECT, on_new(EXPECT)))
-    with pytest.raises(BadInput, match=r"section 5\.1: nothing of it is left on old"):
+    with pytest.raises(BadInput, match=r"own.yaml:9: section 5\.1: nothing of it is left on old"):
         planned(path, OLD)
 
 
@@ -185,7 +215,7 @@ def test_nothing_is_left_of_a_section(write: Write) -> None:
     ("edit", "line", "says"),
     [
         ((RUN, on_new(RUN).replace("why: pcs 0.12 has it, no earlier one", "")), 14, "give both"),
-        ((RUN, on_new(RUN, "so")), 15, "String should match"),
+        ((RUN, on_new(RUN, "so")), 15, "'so' is not a reason: write"),
         ((RUN, on_new(RUN).replace("pcs >=", "psc >=")), 14, "psc is not known"),
         ((EXPECT, on_new(EXPECT).replace("pcs >=", "psc >=")), 16, "psc is not known"),
         (("    where: host1\n", "    where: host1\n    when: pcs > 1\n    why: for no reason\n"), 9,

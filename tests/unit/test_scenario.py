@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import json
+import operator
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +21,7 @@ from lab.errors import BadInput
 from lab.model import Scenario
 from lab.plan import PlannedCommand, PlannedStep
 from lab.platform import Platform
+from lab.yamlfile import Document, Place
 
 GOOD = """\
 title: T
@@ -171,7 +178,7 @@ BAD = {
     "reason too short": (
         ("because it is another one", "because"),
         21,
-        "section 4.1, adapt [1], why: String should have at least 10 characters",
+        "section 4.1, adapt [1], why: needs at least 10 characters",
     ),
     "unknown check": (
         ("- dc: host1", "- quorom:"),
@@ -213,7 +220,22 @@ BAD = {
     "a check that is only a word": (
         ("- dc: host1", "- dc"),
         25,
-        "section 4.1, expect [1]: should be a mapping of keys",
+        "section 4.1, expect [1]: should be a word, a colon and its arguments, such as *",
+    ),
+    "a command that is none": (
+        ("- echo two", "- 7"),
+        15,
+        "section 4.1, book [2]: should be a command: write its text, or {run: *",
+    ),
+    "a kind of guest that there is not": (
+        ("{host: host1,", "{host: host1, kind: lxc,"),
+        8,
+        "guests, guest1, kind: should be one of: vm, container",
+    ),
+    "a section without a number": (
+        ('"4.10"', "intro"),
+        26,
+        "section intro, section: 'intro' is not the number of a section: write \"4.1.2\" or *",
     ),
     "unknown node in a step's where": (
         ("    where: host1", "    where: host2"),
@@ -281,6 +303,16 @@ BAD = {
         ("replaces: 1", "replaces: []"),
         19,
         "section 4.1, adapt [1], replaces: *",
+    ),
+    "an adaptation for every platform": (
+        ("when: family == debian", 'when: ""'),
+        18,
+        "section 4.1, adapt [1], when: must not be empty",
+    ),
+    "a part with nothing in it": (
+        ("      - expect:\n          - no_dc:\n", "      - {}\n"),
+        34,
+        "section 4.10, parts [2]: a part needs before, book, act, fault, expect or departs",
     ),
     "two places": (
         ("replaces: 1", "replaces: 1\n        after: 2"),
@@ -378,7 +410,11 @@ BAD = {
         8,
         "guests, guest1, address: '10.0.0.300' is not an IPv4 address",
     ),
-    "a node's name that no machine can have": (("  plain:", "  Plain_1:"), 6, "nodes, Plain_1: *"),
+    "a node's name that no machine can have": (
+        ("  plain:", "  Plain_1:"),
+        6,
+        "nodes, Plain_1: 'Plain_1' is not a name that a machine can have, such as node1: *",
+    ),
     "parts and commands of one's own": (
         ("    title: Two", "    title: Two\n    book: [echo]"),
         26,
@@ -522,13 +558,193 @@ BAD = {
     "a phase of a recovery that there is not": (
         ("- dc: host1", "- dc: host1\n      - recovery: {phases: [detected, mended]}"),
         26,
-        "section 4.1, expect [2]: recovery: phases *'detected', 'fenced', 'recovered' or "
-        "'reintegrated'; arguments: phases",
+        "section 4.1, expect [2]: recovery: phases should be one of: detected, fenced, recovered, "
+        "reintegrated; arguments: phases",
+    ),
+    "a platform that there is not in when": (
+        ("family == debian", "platform == debian-99"),
+        18,
+        "section 4.1, adapt [1], when: 'platform == debian-99': platform is one of: almalinux-9,*",
+    ),
+    "a pattern that is none": (
+        ("- dc: host1", '- answers: {pattern: "("}'),
+        25,
+        "section 4.1, expect [1]: answers: pattern '(' is not a regular expression: *; arguments*",
+    ),
+    "a port without its protocol": (
+        ("- dc: host1", '- ports_open: {node: host1, ports: ["3121"]}'),
+        25,
+        "section 4.1, expect [1]: ports_open: ports '3121' is not a port: write 3121/tcp or 5405*",
+    ),
+    "ports seen from nowhere": (
+        ("- dc: host1", "- ports_open: {node: host1, ports: [1/tcp], seen_from: inside}"),
+        25,
+        "section 4.1, expect [1]: ports_open: seen_from: there is no node 'inside'; nodes: host1*",
+    ),
+    "a port that is too high": (
+        ("- dc: host1", "- connection: {source: host1, to: plain, port: 99999, outcome: silent}"),
+        25,
+        "section 4.1, expect [1]: connection: port should be from 1 to 65535, not 99999; *",
+    ),
+    "a state of a guest that is none": (
+        ("- dc: host1", "- domain_state: {guest: plain, state: running}"),
+        25,
+        "section 4.1, expect [1]: domain_state: guest: plain is no guest; guests: guest1",
+    ),
+    "a state that no guest has": (
+        ("- dc: host1", "- domain_state: {guest: guest1, state: up}"),
+        25,
+        "section 4.1, expect [1]: domain_state: state should be one of: running, *",
+    ),
+    "a guest node that is none": (
+        ("- dc: host1", "- guest_online: {guest: plain, host: host1}"),
+        25,
+        "section 4.1, expect [1]: guest_online: guest: plain is no guest; guests: guest1",
+    ),
+    "a guest to create that is none": (
+        ("- reboot: host1", "- create_guest: plain"),
+        23,
+        "section 4.1, act [1]: create_guest: guest: plain is no guest; guests: guest1",
+    ),
+    "a section of the CIB that there is not": (
+        ("- dc: host1", "- cib_knows: {node: plain, sections: [foo]}"),
+        25,
+        "section 4.1, expect [1]: cib_knows: sections should be one of: nodes, status; *",
+    ),
+    "a role that there is not": (
+        ("- dc: host1", "- resource_role: {resource: a, role: started}"),
+        25,
+        "section 4.1, expect [1]: resource_role: role should be one of: Started, *",
+    ),
+    "a role that there is not, to last": (
+        ("- dc: host1", "- role_lasts: {resource: a, role: up, seconds: 8}"),
+        25,
+        "section 4.1, expect [1]: role_lasts: role should be one of: Started, *",
+    ),
+    "a state of a node that there is not": (
+        ("- dc: host1", "- node_state: {node: plain, state: asleep}"),
+        25,
+        "section 4.1, expect [1]: node_state: state 'asleep' is not a node's state: write absent*",
+    ),
+    "software that no platform knows": (
+        ("- dc: host1", "- software_version: {node: plain, software: pacemakerd}"),
+        25,
+        "section 4.1, expect [1]: software_version: software should be one of: pacemaker, *",
+    ),
+    "an operation that there is not": (
+        ("- dc: host1", "- failed_action: {resource: a, operation: begin}"),
+        25,
+        "section 4.1, expect [1]: failed_action: operation should be one of: start, *",
+    ),
+    "a fence agent that no platform has": (
+        ("- reboot: host1", "- install_agent: {nodes: [host1], agent: fence_virt}"),
+        23,
+        "section 4.1, act [1]: install_agent: agent should be one of: fence_ipmilan, *",
+    ),
+    "a mode that is none": (
+        ("- dc: host1", '- file: {node: host1, path: /etc, mode: "755"}'),
+        25,
+        "section 4.1, expect [1]: file: mode '755' is not an octal mode: write four digits, such*",
+    ),
+    "a socket that is none": (
+        ("- dc: host1", "- listening: {node: host1, socket: 3121/tcp}"),
+        25,
+        "section 4.1, expect [1]: listening: socket '3121/tcp' is not a socket: write tcp://3121*",
+    ),
+    "a text that every file has": (
+        ("- dc: host1", '- file: {node: host1, path: /etc, contains: ""}'),
+        25,
+        "section 4.1, expect [1]: file: contains must not be empty; *",
+    ),
+    "an exit status that there is not": (
+        ("- reboot: host1", "- run: {node: host1, command: echo, exits: [256]}"),
+        23,
+        "section 4.1, act [1]: run: exits should be from 0 to 255, not 256; *",
+    ),
+    "no time at all to run in": (
+        ("- reboot: host1", "- run: {node: host1, command: echo, within: 0}"),
+        23,
+        "section 4.1, act [1]: run: within should be from 1 to 1000000, not 0; *",
+    ),
+    "a loss of more than there is": (
+        with_fault("loss: {node: host1, percent: 500}"),
+        25,
+        "section 4.1, fault [1]: loss: percent should be from 1 to 100, not 500; arguments: node*",
+    ),
+    "a delay back in time": (
+        with_fault("delay: {node: host1, milliseconds: -1}"),
+        25,
+        "section 4.1, fault [1]: delay: milliseconds should be from 1 to 60000, not -1; *",
+    ),
+    "a partition in one part": (
+        with_fault("partition: {groups: [[host1, plain]]}"),
+        25,
+        "section 4.1, fault [1]: partition: groups should be two groups of nodes or more, none*",
+    ),
+    "a blocked port that is none": (
+        with_fault("block_port: {node: host1, port: x}"),
+        25,
+        "section 4.1, fault [1]: block_port: port 'x' is not a port: write 3121/tcp or 5405/udp;*",
+    ),
+    "a state that no node has is announced": (
+        announcing("nodes: {host1: sleeping}"),
+        13,
+        "section 4.1, announce, nodes, host1: 'sleeping' is not a node's state: write *",
+    ),
+    "a failure of no operation is announced": (
+        announcing("failed: [remote1]"),
+        13,
+        "section 4.1, announce, failed [1]: 'remote1' is not RESOURCE OPERATION, such as vm moni*",
+    ),
+    "no exit status is right": (
+        ("- echo two", "- {run: echo two, exit: []}"),
+        15,
+        "section 4.1, book [2], exit: must not be empty",
+    ),
+    "exit statuses that there are not": (
+        ("- echo two", "- {run: echo two, exit: [-1, 300]}"),
+        15,
+        "section 4.1, book [2], exit [1]: should be from 0 to 255, not -1 (and *",
+    ),
+    "an empty command": (
+        ("- echo two", '- ""'),
+        15,
+        "section 4.1, book [2]: must not be empty",
+    ),
+    "replaces the same twice": (
+        ("replaces: 1", "replaces: [1, 1]"),
+        19,
+        "section 4.1, adapt [1], replaces: 1 stands here twice",
+    ),
+    "on one node twice": (
+        ("    where: host1\n", "    where: [host1, host1]\n"),
+        12,
+        "section 4.1, where: host1 stands here twice",
+    ),
+    "no processor": (
+        ("hypervisor: true", "cpus: 0"),
+        5,
+        "nodes, host1, cpus: should be from 1 to 512, not 0",
+    ),
+    "fewer processors than none": (
+        ("{host: host1, ", "{host: host1, cpus: -3, "),
+        8,
+        "guests, guest1, cpus: should be from 1 to 512, not -3",
+    ),
+    "no time at all": (
+        ("within: 10s", "within: 0s"),
+        31,
+        "section 4.10, parts [1], within: should be more than 0",
+    ),
+    "more memory than there is in the world": (
+        ("hypervisor: true", "memory: 12345678901234567890123456"),
+        5,
+        "nodes, host1, memory: should be from 64 to 1048576, not *",
     ),
     "a secret that no lab has": (
         ("- echo two", "- {run: echo two, stdin: root}"),
         15,
-        "section 4.1, book [2], stdin: Input should be 'hacluster' or 'bmc'",
+        "section 4.1, book [2], stdin: should be one of: hacluster, bmc",
     ),
 }
 
@@ -537,6 +753,12 @@ BAD = {
 def test_bad(refused: Refused, edit: Edit, line: int, says: str) -> None:
     pattern = ".*".join(map(re.escape, f"s.yaml:{line}: {says}".split("*")))
     assert re.fullmatch(pattern, refused(edit))
+
+
+def test_a_scenario_without_sections(path: Path) -> None:
+    path.write_text(GOOD[: GOOD.index("steps:")] + "steps: []\n")
+    with pytest.raises(BadInput, match=r"s\.yaml:9: steps: must not be empty"):
+        scenario.load(path)
 
 
 @pytest.mark.parametrize("text", ["", "- title: T\n"], ids=["empty", "list"])
@@ -577,6 +799,27 @@ def test_unknown_scenario() -> None:
     assert ", ".join(scenario.names()) in caught.value.message
     with pytest.raises(BadInput, match=r"there is no scenario file \./none\.yaml"):
         scenario.find("./none.yaml")
+
+
+def test_what_is_there_and_no_file(tmp_path: Path) -> None:
+    folder, pipe = tmp_path / "dir.yaml", tmp_path / "fifo.yaml"
+    folder.mkdir()
+    os.mkfifo(pipe)
+    with pytest.raises(BadInput, match=r"dir\.yaml is a folder; a scenario is a YAML file"):
+        scenario.find(str(folder))
+    for one in (pipe, Path("/dev/null")):
+        with pytest.raises(BadInput, match=f"{one} is a pipe or a device; a scenario is a YAML f"):
+            scenario.find(str(one))
+
+
+def test_where_it_stands_is_no_part_of_a_scenario(tmp_path: Path) -> None:
+    """As `lab up` asks whether a lab was made of the same one."""
+    first, other = tmp_path / "first.yaml", tmp_path / "other.yaml"
+    first.write_text(GOOD)
+    other.write_text(f"# the same\n{GOOD}")
+    assert scenario.load(first) == scenario.load(other)
+    other.write_text(GOOD.replace("echo two", "echo 2"))
+    assert scenario.load(first) != scenario.load(other)
 
 
 # Plans
@@ -673,16 +916,74 @@ def test_two_adaptations_of_one_command_are_refused(path: Path) -> None:
     more = (
         "adapt:\n      - {when: pcs >= 0.10, replaces: [2, 1], run: [x], why: another adaptation}"
     )
-    with pytest.raises(BadInput, match=r"section 4\.1, adapt") as caught:
+    with pytest.raises(BadInput) as caught:
         planned(path, ("adapt:", more))
-    assert "command 1 is replaced by 'pcs >= 0.10' and by 'family == debian'" in (
-        caught.value.message
+    assert caught.value.message == (
+        f"{path}:20: section 4.1, adapt [2], replaces: command 1 is replaced by 'pcs >= 0.10' and "
+        "by 'family == debian' on made-up-debian"
     )
     planned(path, ("adapt:", more), platform=CENTOS)  # there neither applies
+    with pytest.raises(BadInput, match=r"4\.1, adapt \[2\], .* on debian-12"):
+        plans.check(scenario.load(path))
+
+
+def test_a_part_of_which_nothing_is_left(path: Path) -> None:
+    """On one platform only: `lab check` says so, and who plans for another one need not mind."""
+    part = "      - {when: pacemaker >= 2.0, why: it is for later ones, expect: [no_dc: ]}\n"
+    path.write_text(GOOD[: GOOD.index("      - where: plain")] + part)
+    loaded = scenario.load(path)
+    plans.plan(loaded, DEBIAN)
+    with pytest.raises(BadInput) as caught:
+        plans.check(loaded)
+    assert caught.value.message == (f"{path}:26: section 4.10: nothing of it is left on centos-7")
+
+
+@pytest.mark.parametrize(
+    ("edit", "line", "says"),
+    [
+        (("- dc: host1", "- printed: {command: 9, text: x}"), 25, "expect [1]: printed: *9; 3 is"),
+        (
+            ("- dc: host1", "- answers: {command: 4, pattern: x}"),
+            25,
+            "expect [1]: answers: *4; 3 is",
+        ),
+        (
+            ("    act:\n", "    before: [printed: x]\n    act:\n"),
+            22,
+            "before [1]: printed: *1; none is",
+        ),
+    ],
+    ids=["typed", "no action's", "before"],
+)
+def test_a_check_of_a_command_that_is_not_typed(
+    path: Path, edit: Edit, line: int, says: str
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        planned(path, edit)
+    says = says.replace("*", "there is no command ")
+    assert caught.value.message == (
+        f"{path}:{line}: section 4.1, {says} typed here before it on made-up-debian"
+    )
+
+
+def test_commands_of_actions_are_counted_on(path: Path) -> None:
+    run = "run: {node: host1, command: echo}"
+    on_debian = f"- {{when: family == debian, why: it is for Debian, {run}}}"
+    check = ("- dc: host1", "- printed: {command: 4, text: x}")
+    planned(path, ("- reboot: host1", f"- {run}"), check)
+    planned(path, ("- reboot: host1", on_debian), check)
+    with pytest.raises(BadInput, match="there is no command 4; 3 is typed here before it on cent"):
+        planned(path, ("- reboot: host1", on_debian), check, platform=CENTOS)
+
+
+@pytest.mark.parametrize("name", scenario.names())
+def test_every_scenario_can_be_planned_everywhere(name: str) -> None:
+    plans.check(scenario.load(scenario.find(name)))
 
 
 def test_condition_that_this_platform_cannot_tell(path: Path) -> None:
-    with pytest.raises(BadInput, match=r"section 4\.1.*libvirt is not known of made-up-debian"):
+    expected = r"yaml:18: section 4\.1, adapt \[1\], when: .*libvirt is not known of made-up-debian"
+    with pytest.raises(BadInput, match=expected):
         planned(path, ("family == debian", "libvirt >= 4"))
 
 
@@ -742,14 +1043,14 @@ def test_faults_and_what_must_hold_when_they_are_healed(path: Path) -> None:
     one, _ = planned(
         path,
         with_fault(
-            "partition: {groups: [[host1, plain], [plain]]}\n      - cut: plain\n"
+            "partition: {groups: [[host1, guest1], [plain]]}\n      - cut: plain\n"
             "    healed:\n      - no_dc:\n      - dc: plain"
         ),
     )
     (part,) = one.parts
     assert [use.word.name for use in part.faults] == ["partition", "cut"]
     assert [use.text for use in part.faults] == [
-        "the network is partitioned: host1, plain | plain",
+        "the network is partitioned: host1, guest1 | plain",
         "the network cable of plain is pulled",
     ]
     assert all(use.word.heal for use in part.faults)
@@ -909,3 +1210,43 @@ def test_chapter_4_uses_each_tool_that_the_book_names_on_the_guest() -> None:
     assert {run["node"] for run in runs} == {"guest1"}
     tools = {run["command"].split()[0] for run in runs}
     assert tools == {"crm_mon", "crm_resource", "crm_attribute", "crm_master"}
+
+
+# Whatever is written
+
+
+ODD: list[Any] = [7, -1, "", "x y", None, True, [], {}, [7], [""], {"a": 1}, [[1]], 10**30]
+
+
+def places(data: Any, here: Place = ()) -> Iterator[Place]:
+    """Every place in a file."""
+    if isinstance(data, dict | list):
+        for key, value in data.items() if isinstance(data, dict) else enumerate(data):
+            yield (*here, key)
+            yield from places(value, (*here, key))
+
+
+def said_of(path: Path) -> str:
+    """What `lab check` says of a file; nothing of a good one."""
+    try:
+        plans.check(scenario.load(path))
+    except BadInput as error:
+        return error.message
+    return ""
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+def test_any_value_anywhere_is_taken_or_refused_in_words(path: Path, odd: Any) -> None:
+    """No traceback, and nothing that pydantic says."""
+    path.write_text(GOOD)
+    data = Document(path).data
+    refused = 0
+    for *above, key in places(data):
+        edited = copy.deepcopy(data)
+        functools.reduce(operator.getitem, above, edited)[key] = odd
+        path.write_text(json.dumps(edited))
+        if said := said_of(path):
+            refused += 1
+            assert said.startswith(f"{path}:1: ")
+            assert not re.search(r"Input|String|Value error|\bvalid (dict|list)", said)
+    assert refused > 20

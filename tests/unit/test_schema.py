@@ -134,3 +134,20 @@ def test_lab_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "there is no scenario 'no-such-scenario'" in told.out
     assert "2 of 3 are wrong" in told.err
     assert main(["check", "remote-walkthrough"]) == 0
+
+
+def test_lab_check_plans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from lab.cli import main
+
+    twice = tmp_path / "twice.yaml"
+    text = scenario.find("remote-walkthrough").read_text()
+    twice.write_text(
+        text.replace(
+            "      - when: family == debian\n        before: 1\n",
+            "      - when: openssh >= 9.0\n        replaces: 1\n",
+            1,
+        )
+    )
+    assert main(["check", str(twice)]) == 2
+    told = capsys.readouterr().out
+    assert f"{twice}:54: section 5.1.2, adapt [2], replaces: command 1 is replaced by " in told

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import inspect
+import re
+from typing import Any, Literal, get_args
 
 import pytest
+from pydantic import TypeAdapter
 
-from lab import actions, checks, faults
-from lab.vocabulary import Node, Vocabulary
+from lab import actions, checks, faults, platforms
+from lab.arguments import DomainState, FenceAgent, Socket, Software
+from lab.fields import NodeState, Port
+from lab.status import NodeStatus
+from lab.vocabulary import OUTSIDE, GuestName, Node, NodeOrOutside, Vocabulary
 
 NODES = ["example-host", "guest1"]
 check = Vocabulary("check")
@@ -135,7 +141,7 @@ def test_unknown_word() -> None:
         ),
         (
             {"node": "guest1", "sizes": [1], "kind": "c"},
-            "sized: kind Input should be 'a' or 'b'; arguments: node, sizes, kind",
+            "sized: kind should be one of: a, b; arguments: node, sizes, kind",
         ),
     ],
 )
@@ -195,3 +201,84 @@ def test_every_word_is_documented_and_its_sentence_can_be_said(table: Vocabulary
 def test_every_fault_can_be_healed() -> None:
     for word in faults.load().words.values():
         assert word.heal is not None, word.name
+
+
+# -- what arguments can be, and what else knows of it ---------------------------------------
+
+
+def test_software_and_agents_are_those_of_the_platforms() -> None:
+    known = [platforms.load(name) for name in platforms.names()]
+    assert set(get_args(Software)) == {name for one in known for name in one.versions}
+    assert all(set(one.versions) == set(one.packages) == set(get_args(Software)) for one in known)
+    assert all(set(one.agents) == set(get_args(FenceAgent)) for one in known)
+
+
+def test_states_of_guests_are_libvirts() -> None:
+    from lab.guests import _STATES
+
+    assert set(get_args(DomainState)) == {*_STATES.values(), "undefined"}
+
+
+@pytest.mark.parametrize("unclean", [True, False])
+@pytest.mark.parametrize("pending", [True, False])
+def test_states_of_nodes_are_what_they_are_called(unclean: bool, pending: bool) -> None:
+    node = NodeStatus("n", "remote", online=False, unclean=unclean, pending=pending, standby=True)
+    adapter = TypeAdapter(NodeState)
+    assert adapter.validate_python(node.text) == node.text
+    with pytest.raises(ValueError, match="is not a node's state"):
+        adapter.validate_python("pending offline")
+
+
+@pytest.mark.parametrize("port", ["1/tcp", "9/udp", "9999/tcp", "10000/tcp", "65535/udp"])
+def test_ports(port: str) -> None:
+    assert TypeAdapter(Port).validate_python(port) == port
+
+
+@pytest.mark.parametrize("port", ["0/tcp", "01/tcp", "65536/tcp", "70000/tcp", "100000/udp", "1"])
+def test_no_ports(port: str) -> None:
+    with pytest.raises(ValueError, match="is not a port"):
+        TypeAdapter(Port).validate_python(port)
+
+
+@pytest.mark.parametrize(
+    "socket", ["tcp://3121", "udp://5405", "tcp://127.0.0.1:80", "tcp://::1:80", "unix:///run/x"]
+)
+def test_sockets(socket: str) -> None:
+    assert TypeAdapter(Socket).validate_python(socket) == socket
+
+
+def test_an_action_that_types_says_so() -> None:
+    """Those that keep a result, by their own text, are those that count as typing."""
+    keep = [
+        word.name
+        for word in actions.action.words.values()
+        if re.search(r"context\.done\.append|_install\(", inspect.getsource(word.function))
+    ]
+    assert keep == [word.name for word in actions.action.words.values() if word.types]
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ({"agree": {"nodes": ["guest1", ""]}}, "agree: nodes must not be empty"),
+        ({"of_guest": "example-host"}, "of_guest: guest: example-host is no guest; guests: guest1"),
+        ({"of_guest": "guest2"}, "of_guest: guest: there is no node 'guest2'"),
+        (
+            {"of_guest": {"guest": "guest1", "source": "inside"}},
+            "nodes: example-host, guest1, outs",
+        ),
+    ],
+)
+def test_kinds_of_names(entry: dict[str, Any], says: str) -> None:
+    own = Vocabulary("check")
+    own.words = dict(check.words)
+
+    @own("{guest} from {source}")
+    def of_guest(_context: object, guest: GuestName, source: NodeOrOutside = OUTSIDE) -> None:
+        """Documentation of of_guest."""
+
+    own.use({"of_guest": {"guest": "guest1", "source": "outside"}}, NODES, ["guest1"])
+    own.use({"of_guest": {"guest": "guest1", "source": "example-host"}}, NODES, ["guest1"])
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        own.use(entry, NODES, ["guest1"])
+    assert says in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -131,8 +132,45 @@ def test_malformed(path: Path, text: str, line: int) -> None:
     assert refused(path, text).startswith(f"tree.yaml:{line}: ")
 
 
+@pytest.mark.parametrize("code", [0x1B, 0, 0x0D, 0x7F, 0x9B, 0xD800])
+@pytest.mark.parametrize("line", ['"a CHAR"', '["b", "a CHAR"]', '{"a CHAR": b}'])
+def test_what_is_no_text(path: Path, code: int, line: str) -> None:
+    escaped = f"\\u{code:04x}"
+    message = refused(path, f"leaves: []\ntitle: {line.replace('CHAR', escaped)}\n")
+    assert message == f"tree.yaml:2: no text: it has the character {chr(code)!r}"
+
+
+def test_text_of_every_script_and_lines_of_it(path: Path) -> None:
+    text = "Ž ü 漢字 🐧 tab\tand\nlines"
+    assert data(path, f'title: "{text}"'.replace("\n", "\\n")) == {"title": text}
+
+
 def test_a_list_that_holds_itself_ends_in_a_message(path: Path) -> None:
-    assert "nested too deeply" in refused(path, "title: &a [*a]\n")
+    assert refused(path, "leaves: []\ntitle: &a [*a]\n") == "tree.yaml:2: this value holds itself"
+
+
+def test_what_is_nested_too_deeply(path: Path) -> None:
+    assert "nested too deeply" in refused(path, f"title: {'[' * 5000}{']' * 5000}\n")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["!!int abc", "!!int ''", "!!float x", "!!bool maybe", "!!timestamp 2020-99-99",
+     "!!timestamp soon", "1" * 5000],
+)  # fmt: skip
+def test_a_value_that_is_not_what_its_tag_says(path: Path, value: str) -> None:
+    message = refused(path, f"leaves: []\ntitle: {value}\n")
+    assert re.fullmatch(r"tree\.yaml:2: '.{0,40}' cannot be read as \w+", message)
+
+
+BOMB = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 9)}]" for n in range(9))
+
+
+def test_aliases_of_aliases_are_counted_and_not_followed(path: Path) -> None:
+    message = refused(path, f"title: T\n{BOMB}\n")
+    assert message == "tree.yaml:7: more than 100000 values: aliases of aliases stand for them"
+    keys = refused(path, f"title: T\n{BOMB.splitlines()[0]}\n? *a0\n: b\n")
+    assert keys == "tree.yaml:2: a key should be text"
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "- title: T\n", "words\n"])
