@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
 
     up = command("up", "labs", "bring a scenario's lab up and run its sections")
     up.add_argument("scenario", metavar="SCENARIO", help="a scenario's name or a YAML file")
-    up.add_argument("--name", default="", help="the lab's name (default: the scenario's)")
+    up.add_argument("--name", type=_lab, help="the lab's name (default: the scenario's)")
     up.add_argument("--platform", default="", help="what the nodes run (default: debian-12)")
     about = "auto, podman or vagrant: what machines are made of (default: auto, what suits)"
     up.add_argument("--provider", default="auto", help=about)
@@ -120,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
     )
 
     down = command("down", "labs", "remove a lab with everything that belongs to it")
-    down.add_argument("lab", nargs="?", default="", metavar="NAME", help="default: the only lab")
+    down.add_argument("lab", nargs="?", type=_lab, metavar="NAME", help="default: the only lab")
     down.add_argument("--all", action="store_true", help="every lab there is")
 
     command("list", "labs", "the labs that there are, and the scenarios", json=True)
@@ -151,29 +151,29 @@ def parser() -> argparse.ArgumentParser:
     command("schema", "plans", "print the JSON Schema of scenarios, for editors")
 
     status = command("status", "labs", "a lab's machines and cluster at a glance", json=True)
-    status.add_argument("lab", nargs="?", default="", metavar="NAME", help="default: the only lab")
+    status.add_argument("lab", nargs="?", type=_lab, metavar="NAME", help="default: the only lab")
 
     ssh = command("ssh", "nodes", "log in to a node")
     ssh.add_argument("node", metavar="NODE")
-    ssh.add_argument("--name", default="", help="the lab (default: the only one)")
+    ssh.add_argument("--name", type=_lab, help="the lab (default: the only one)")
 
     run = command("exec", "nodes", "run a command on a node: lab exec NODE -- COMMAND")
     run.add_argument("node", metavar="NODE")
-    run.add_argument("--name", default="", help="the lab (default: the only one)")
+    run.add_argument("--name", type=_lab, help="the lab (default: the only one)")
     about = "several words are run as they are: -- grep 'a b' file; one is a line for root's shell"
     about += " there: -- 'crm_mon -1 | head'"
     run.add_argument("argv", nargs="+", metavar="COMMAND", help=about)
 
     about = "run a program where a lab's libvirtd is: lab inside -- virsh list, … -- vagrant status"
     near = command("inside", "inside", about)
-    near.add_argument("--name", default="", help="the lab (default: the only one)")
+    near.add_argument("--name", type=_lab, help="the lab (default: the only one)")
     near.add_argument("argv", nargs="+", metavar="COMMAND")
 
     config = command("ssh-config", "nodes", "print the path of a lab's OpenSSH config")
-    config.add_argument("lab", nargs="?", default="", metavar="NAME", help="default: the only lab")
+    config.add_argument("lab", nargs="?", type=_lab, metavar="NAME", help="default: the only lab")
 
     report = command("report", "labs", "write the report of a lab's last run as one HTML file")
-    report.add_argument("lab", nargs="?", default="", metavar="NAME", help="default: the only lab")
+    report.add_argument("lab", nargs="?", type=_lab, metavar="NAME", help="default: the only lab")
     report.add_argument("--open", action="store_true", help="show it in a browser")
     report.add_argument("--output", default="", metavar="FILE", help="default: beside the results")
 
@@ -190,7 +190,7 @@ def parser() -> argparse.ArgumentParser:
     heal = command("heal", "faults", "heal faults, by default all that stand", group=deeds)
     heal.add_argument("number", nargs="*", type=int, metavar="NUMBER")
     for deed in (inject, there, heal):
-        deed.add_argument("--name", default="", help="the lab (default: the only one)")
+        deed.add_argument("--name", type=_lab, help="the lab (default: the only one)")
 
     about = "save a lab as it is, go back to it, list and delete what there is"
     snapshot = commands.add_parser("snapshot", help=about, description=about)
@@ -202,7 +202,7 @@ def parser() -> argparse.ArgumentParser:
     for act in (keep, back, gone):
         act.add_argument("snapshot", metavar="SNAPSHOT")
     for act in (keep, back, kept, gone):
-        act.add_argument("--name", default="", help="the lab (default: the only one)")
+        act.add_argument("--name", type=_lab, help="the lab (default: the only one)")
 
     about = "the images that machines are made of: build, list, prune, export"
     group = commands.add_parser("images", help=about, description=about)
@@ -237,6 +237,13 @@ def parser() -> argparse.ArgumentParser:
     completion = command("completion", "plans", "print a shell's completion script")
     completion.add_argument("shell", choices=["bash", "zsh", "tcsh"])
     return top
+
+
+def _lab(name: str) -> str:
+    """A lab's name. None is given by leaving it out: '' is a variable of a script that is unset."""
+    if not name:
+        raise argparse.ArgumentTypeError("'' is no lab's name")
+    return name
 
 
 def _command(module: str, name: str) -> Callable[[argparse.Namespace], int]:

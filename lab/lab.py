@@ -25,7 +25,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import access, bmc, hypervisor, images, lock, memory, paths, platforms, providers, status
+from lab import (
+    access,
+    bmc,
+    hypervisor,
+    images,
+    lock,
+    memory,
+    owner,
+    paths,
+    platforms,
+    providers,
+    status,
+)
 from lab.errors import BadInput, CannotRun, LabError, Unreachable
 from lab.fields import GuestKind
 from lab.fleet import named
@@ -103,6 +115,7 @@ class Lab:
         try:
             return cls(Record(**json.loads(file.read_text())))
         except FileNotFoundError:
+            owner.require_own(name)
             there = ", ".join(names()) or "none; `lab up SCENARIO` makes one"
             raise BadInput(f"there is no lab {name!r}; labs: {there}") from None
         except (ValueError, TypeError) as error:
@@ -116,6 +129,7 @@ class Lab:
     ) -> Lab:
         """A new lab, on disk only. Written down before anything of it exists."""
         lab = cls(Record(name, str(scenario.resolve()), platform, provider, remotes=remotes))
+        owner.claim(name)
         lab.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lab.save()
         return lab
@@ -308,23 +322,31 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in paths.labs().glob("*/lab.json"))
 
 
+def ours() -> list[str]:
+    """The same without those that belong to another state folder."""
+    return [name for name in everything() if not owner.elsewhere(name)]
+
+
 def down(name: str) -> bool:
     """Remove all there is of a lab, also if its folder is damaged or gone; whether there was any.
 
-    Raises LabError if something could not be removed, and says what.
+    Raises LabError if something could not be removed, and says what; BadInput for a lab that
+    belongs to another state folder.
     """
+    owner.require_own(name)
     if name not in everything():  # `..` or `name/` is a path, but no lab
         return False
     bmc.stop(name)
     for provider in providers.every():
         provider.down(name)  # also one that sees nothing now, as after a reboot of this machine
     shutil.rmtree(paths.labs() / name, ignore_errors=True)
+    owner.release(name)
     return True
 
 
 def everything() -> list[str]:
-    """Every lab of which anything is there: on disk, at a provider, or its BMCs."""
-    there = bmc.names()
+    """Every lab of which anything is there: on disk, at a provider, its BMCs, or whose it is."""
+    there = bmc.names() | owner.names()
     if paths.labs().exists():
         there |= {path.name for path in paths.labs().iterdir()}
     for provider in providers.every():
@@ -336,7 +358,7 @@ def everything() -> list[str]:
 def held(name: str, *, within: float = 0.0) -> Iterator[None]:
     """Hold a lab against other lab processes while the block runs.
 
-    The lock's file goes with the lab: it is removed if the lab is gone after the block.
+    The lock's file goes with the lab, and so does whose it is: if the lab is gone after the block.
     """
     file = paths.RUN / "locks" / name
     with lock.hold(file, f"lab {name}", within=within):
@@ -345,6 +367,8 @@ def held(name: str, *, within: float = 0.0) -> Iterator[None]:
         finally:
             if not (paths.labs() / name).exists():
                 file.unlink(missing_ok=True)
+                if not owner.elsewhere(name):
+                    owner.release(name)
 
 
 def summary(lab: Lab) -> dict[str, Any]:

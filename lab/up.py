@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import faults, lifecycle, paths, platforms, providers
+from lab import faults, lifecycle, owner, paths, platforms, providers
 from lab import plan as plans
 from lab import scenario as scenarios
 from lab.auditor import Auditor
@@ -100,8 +100,10 @@ def opened(wish: Wish, listener: Listener) -> Iterator[Run]:
     _check_name(name)
     with held(name), ExitStack() as stack:
         chosen = Choice("")
+        owner.require_own(name)
         if name in lab_names():
             lab = _there(name, path, wish)
+            owner.claim(name)  # this machine may have been rebooted since
         else:
             chosen = choice(wish.provider, scenario, platform)
             lab = _new(name, path, wish, chosen.provider)

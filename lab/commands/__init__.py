@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lab.errors import BadInput
-from lab.lab import Lab, everything
+from lab.lab import Lab, names
 
 
 class Screen(Console):
@@ -33,9 +33,9 @@ def only(there: list[str]) -> str:
     raise BadInput(f"say which lab: {', '.join(there)}")
 
 
-def opened(name: str) -> Lab:
-    """The lab of that name, or the only one for ''."""
-    return Lab.open(name or only(everything()))
+def opened(name: str | None) -> Lab:
+    """The lab of that name; where none was given, the only one that there is on disk."""
+    return Lab.open(name or only(names()))
 
 
 def aside(line: str) -> None:

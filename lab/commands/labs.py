@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.text import Text
 
-from lab import bmc, faults, paths, platforms
+from lab import bmc, faults, owner, paths, platforms
 from lab import doctor as doctors
 from lab import lab as labs
 from lab import scenario as scenarios
@@ -27,7 +27,7 @@ def up_(options: argparse.Namespace) -> int:
     doctors.require(options.provider)
     wish = Wish(
         scenario=options.scenario,
-        name=options.name,
+        name=options.name or "",
         platform=options.platform,
         provider=options.provider,
         until=options.until,
@@ -56,7 +56,9 @@ def down_(options: argparse.Namespace) -> int:
     doctors.require()
     if options.all and options.lab:
         raise BadInput("give a lab's name or --all, not both")
-    there = labs.everything()
+    if options.lab:
+        owner.require_own(options.lab)
+    there = labs.ours()
     names = there if options.all else [options.lab or only(there)]
     if options.lab and options.lab not in there:
         raise BadInput(f"there is no lab {options.lab!r}; labs: {', '.join(there) or 'none'}")
@@ -68,6 +70,10 @@ def down_(options: argparse.Namespace) -> int:
         if not found:
             raise BadInput(f"there is no lab {name!r}; labs: {', '.join(there) or 'none'}")
         print(f"lab {name} is removed; the results of its runs stay")
+    if options.all:
+        for name in labs.everything():
+            if place := owner.elsewhere(name):
+                print(f"lab {name} stays: it belongs to LAB_STATE={place}")
     return 0
 
 
@@ -77,6 +83,8 @@ def list_(options: argparse.Namespace) -> int:
     rows: list[dict[str, Any]] = []
     for name in labs.everything():
         try:
+            if place := owner.elsewhere(name):
+                raise LabError(f"belongs to LAB_STATE={place}")
             if name not in labs.names():
                 raise LabError("machines without their folder; lab down removes them")
             rows.append(labs.summary(Lab.open(name)))
@@ -182,7 +190,7 @@ def report_(options: argparse.Namespace) -> int:
     from lab.report import html, results
 
     there = sorted(path.parent.name for path in paths.results().glob("*/latest"))
-    name = options.lab or only(labs.everything() or there)
+    name = options.lab or only(labs.names() or there)
     run = paths.results() / name / "latest"
     if not (run / "results.jsonl").exists():
         raise BadInput(f"no run of a lab {name!r} is on record; runs: {', '.join(there) or 'none'}")
