@@ -26,13 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parsed(given)
         status: int = options.run(options)
-        sys.stdout.flush()
+        _flush()
         return status
     except KeyboardInterrupt:
         _complain("interrupted", "what is there stays: lab list shows it, lab down removes it")
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader (head, less) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _flush()
         return 0
     except LabError as error:
         _complain(error.message, error.hint)
@@ -56,6 +56,14 @@ def _parsed(given: list[str]) -> argparse.Namespace:
     if "argv" in options:
         options.argv = ["--" if word == kept else word for word in options.argv]
     return options
+
+
+def _flush() -> None:
+    """Print what is not printed yet; where the reader is gone, to nobody."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Parser(argparse.ArgumentParser):

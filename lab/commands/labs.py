@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import webbrowser
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -17,6 +18,9 @@ from lab import scenario as scenarios
 from lab.commands import Screen, aside, columns, only, opened, print_json
 from lab.errors import BadInput, LabError
 from lab.lab import Lab
+
+if TYPE_CHECKING:
+    from lab.up import Outcome
 
 
 def up_(options: argparse.Namespace) -> int:
@@ -36,19 +40,24 @@ def up_(options: argparse.Namespace) -> int:
     )
     with Report() as console:
         outcome = up(wish, console)
+    with suppress(BrokenPipeError):  # the exit status tells it all the same
+        _tell(outcome, f"lab up {options.scenario} --name {outcome.name}")
+    return 0 if outcome.verdict == "passed" else 1
+
+
+def _tell(outcome: Outcome, again: str) -> None:
+    """What a run came to, and what can be done with its lab."""
     name = outcome.name
     print(f"\ntranscript and results: {outcome.results}")
     if outcome.verdict != "passed":
         print(f"the lab is left as it is: lab ssh NODE --name {name} looks at it,")
-        print(f"lab up {options.scenario} --name {name} does the failed section again, from its")
+        print(f"{again} does the failed section again, from its")
         print("start: what it did already must be undone first;")
         print(f"lab down {name} removes it")
-        return 1
+        return
     if outcome.left:
-        again = f"lab up {options.scenario} --name {name}"
         print(f"still to do: {', '.join(outcome.left)}; {again} carries on")
     print(f"the lab is up: lab status {name}, lab ssh NODE --name {name}, lab down {name}")
-    return 0
 
 
 def down_(options: argparse.Namespace) -> int:

@@ -1,0 +1,97 @@
+"""Standard streams that are not what one would like: readers that go, closed ones, few letters."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# `lab …` with `up` and `matrix` of a made-up run: two sections, the second one begins when the
+# reader is gone.
+MADE_UP = """
+import os, sys, time
+from lab import cli, doctor, events as e, up
+from lab.commands import matrix
+from lab.report.results import Results
+from lab.report.junit import JUnit
+from pathlib import Path
+
+def run(wish, listener):
+    folder = Path(os.environ["FOLDER"])
+    with Results(folder / "results.jsonl") as results, JUnit(folder / "junit.xml") as junit:
+        def tell(event):
+            for one in (listener, results, junit):
+                one(event)
+        tell(e.RunStarted(lab="nemo", scenario="s", title="S", platform="p", provider="q",
+                          sections=("1", "2")))
+        for section in ("1", "2"):
+            tell(e.StepStarted(section=section, title="A section"))
+            sys.stdin.readline()
+            for _ in range(3):
+                tell(e.Progress(text="on and on"))
+            tell(e.StepEnded(section=section, title="A", verdict=wish.until))
+        tell(e.RunEnded(verdict=wish.until, seconds=1.0))
+    return up.Outcome(wish.until, "nemo", folder, ())
+
+def cells(cells, output, screen, **_):
+    for _ in range(3):
+        sys.stdin.readline()
+        screen.say("on and on")
+    return [], int(os.environ["STATUS"])
+
+doctor.require = lambda *_: None
+up.up, matrix.run = run, cells
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def leaves(arguments: list[str], folder: Path, **env: str) -> tuple[int, str]:
+    """How `lab …` ends, and what it complains of, where the reader goes after the first line."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", MADE_UP, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "FOLDER": str(folder), "LAB_STATE": str(folder / "state"), **env},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    if arguments[0] == "up":
+        assert process.stdout.readline() == "S\n"
+    process.stdout.close()
+    process.stdin.write("\n" * 9)
+    process.stdin.close()
+    said = process.stderr.read()
+    return process.wait(60), said
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(("verdict", "status"), [("passed", 0), ("failed", 1)])
+def test_a_run_goes_on_when_its_reader_is_gone(
+    tmp_path: Path, verdict: str, status: int, unbuffered: str
+) -> None:
+    """`lab up … | head`: the results are written to their end, and the status is the run's."""
+    up = ["up", "guest-walkthrough", "--until", verdict]
+    assert leaves(up, tmp_path, PYTHONUNBUFFERED=unbuffered) == (status, "")
+    assert (tmp_path / "results.jsonl").read_text().count("StepEnded") == 2
+    assert "</testsuite" in (tmp_path / "junit.xml").read_text()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("status", [0, 1])
+@pytest.mark.parametrize("json", [[], ["--json"]])
+def test_a_matrix_goes_on_when_its_reader_is_gone(
+    tmp_path: Path, json: list[str], status: int, unbuffered: str
+) -> None:
+    matrix = ["matrix", "guest-walkthrough", "--output", str(tmp_path / "out"), *json]
+    env = {"PYTHONUNBUFFERED": unbuffered, "STATUS": str(status)}
+    ended, said = leaves(matrix, tmp_path, **env)
+    assert (ended, "Traceback" in said) == (status, False)
+    assert list((tmp_path / "out").glob("*.json"))
