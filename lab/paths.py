@@ -13,6 +13,8 @@ import os
 import time
 from pathlib import Path
 
+from lab.errors import CannotRun
+
 ROOT = Path(__file__).resolve().parent.parent
 BOXES = ROOT / "boxes"
 SCENARIOS = ROOT / "scenarios"
@@ -20,12 +22,12 @@ RUN = Path("/run/lab")
 
 
 def cache() -> Path:
-    """The folder of built images."""
+    """The folder of built images. Raises CannotRun where there is no home directory for it."""
     return _own("LAB_CACHE", "XDG_CACHE_HOME", ".cache")
 
 
 def state() -> Path:
-    """The folder of labs and of their results."""
+    """The folder of labs and of their results. Raises CannotRun as `cache` does."""
     return _own("LAB_STATE", "XDG_STATE_HOME", ".local/state")
 
 
@@ -52,5 +54,13 @@ def stamped(top: Path, what: str = "") -> Path:
 def _own(variable: str, xdg: str, fallback: str) -> Path:
     if own := os.environ.get(variable):
         return Path(own).absolute()
-    base = os.environ.get(xdg)
-    return (Path(base) if base else Path.home() / fallback) / "lab"
+    if base := os.environ.get(xdg):
+        return Path(base) / "lab"
+    try:
+        return Path.home() / fallback / "lab"
+    except RuntimeError as error:
+        raise CannotRun(
+            f"{variable} has no default here: HOME is not set, and user id {os.geteuid()} has no "
+            "home directory",
+            hint=f"set {variable} to a folder, or HOME",
+        ) from error
