@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ exit status: 0 all is well, 1 a section or command failed, 2 bad input,
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
     signal.signal(signal.SIGTERM, _interrupt)
+    _mend_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options = _parsed(given)
@@ -56,6 +58,25 @@ def _parsed(given: list[str]) -> argparse.Namespace:
     if "argv" in options:
         options.argv = ["--" if word == kept else word for word in options.argv]
     return options
+
+
+def _mend_streams() -> None:
+    """See to it that there are standard streams, and that no letter is missing in them.
+
+    A closed one (`>&-`) is opened on nothing: else the next file that is opened is taken for it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest number
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is None:
+            nowhere = open(number, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, nowhere)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _flush() -> None:

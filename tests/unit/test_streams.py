@@ -95,3 +95,50 @@ def test_a_matrix_goes_on_when_its_reader_is_gone(
     ended, said = leaves(matrix, tmp_path, **env)
     assert (ended, "Traceback" in said) == (status, False)
     assert list((tmp_path / "out").glob("*.json"))
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("command", "status"), [("show guest-walkthrough", 0), ("up", 2)])
+def test_streams_that_are_closed(tmp_path: Path, closed: str, command: str, status: int) -> None:
+    """What is printed goes nowhere, and no file takes its place."""
+    script = f'exec "{sys.executable}" -m lab.cli {command} {closed}'
+    done = subprocess.run(
+        ["sh", "-c", script],
+        cwd=ROOT,
+        env={**os.environ, "LAB_STATE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr
+    assert "flush" not in done.stderr
+    if status and "2>" not in closed:
+        assert done.stderr.startswith("lab: ")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["inside", "--help"],
+        ["words"],
+        ["book"],
+        ["show", "guest-walkthrough"],
+        ["show", "nothing …"],
+    ],
+)
+def test_few_letters(tmp_path: Path, arguments: list[str], encoding: str) -> None:
+    """A letter that the output has none for is a question mark."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lab.cli", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "LAB_STATE": str(tmp_path), "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == (2 if "nothing …" in arguments else 0), done.stderr
+    said = (done.stdout + done.stderr).decode(encoding)
+    assert said
+    assert "Traceback" not in said
