@@ -2,7 +2,7 @@
 
 The folder of a lab, <state>/labs/NAME:
 
-    lab.json        what it is: scenario file, platform, provider; the sections done
+    lab.json        what it is: scenario file, platform, provider; the sections done: see lab.record
     ssh_config …    keys, passwords, the way in: see lab.access
     ssh             a program that is ssh with that config, for libvirt
     faults/         those that stand: see lab.faults
@@ -15,12 +15,9 @@ A process that changes a lab holds /run/lab/locks/NAME.
 
 from __future__ import annotations
 
-import json
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +35,8 @@ from lab import (
     providers,
     status,
 )
-from lab.errors import BadInput, CannotRun, LabError, Unreachable
+from lab import record as records
+from lab.errors import BadInput, LabError, Unreachable
 from lab.fields import GuestKind
 from lab.fleet import named
 from lab.images import Images
@@ -46,10 +44,10 @@ from lab.model import Guest, Scenario
 from lab.pacemaker import status_command
 from lab.platform import Platform
 from lab.providers import Order, Provider
+from lab.record import Record
 from lab.scenario import load as load_scenario
 from lab.status import ClusterStatus
 from lab.together import on_each
-from lab.whole import write_json
 
 if TYPE_CHECKING:
     from lab.guests import Guests
@@ -59,23 +57,6 @@ BOOT = 120.0  # seconds until a machine answers that was given power, or was tol
 GUEST_BOOT = 600.0  # the same of a guest, which may be emulated
 STATUS = 10.0  # seconds for crm_mon; one that takes longer is asking daemons that hang
 Say = Callable[[str], None]
-
-
-@dataclass
-class Record:
-    """What lab.json holds. `done`: the sections that passed, in order. `remotes`: how many
-    machines its fleet has, where that was asked for. `images`: the key of those that its machines
-    are made of; '' if there are none yet, or in the file of a lab that is older than this field.
-    """
-
-    name: str
-    scenario: str
-    platform: str
-    provider: str
-    created: float = field(default_factory=time.time)
-    done: list[str] = field(default_factory=list)
-    remotes: int | None = None
-    images: str = ""
 
 
 class Lab:
@@ -111,17 +92,12 @@ class Lab:
     @classmethod
     def open(cls, name: str) -> Lab:
         """The lab of that name; BadInput lists the ones there are."""
-        file = paths.labs() / name / "lab.json"
-        try:
-            return cls(Record(**json.loads(file.read_text())))
-        except FileNotFoundError:
-            owner.require_own(name)
-            there = ", ".join(names()) or "none; `lab up SCENARIO` makes one"
-            raise BadInput(f"there is no lab {name!r}; labs: {there}") from None
-        except (ValueError, TypeError) as error:
-            raise CannotRun(
-                f"{file} is damaged: {error}", hint=f"lab down {name} removes what is left of it"
-            ) from error
+        if name in records.names():  # else it is none, or a path
+            with suppress(FileNotFoundError):
+                return cls(records.read(name))
+        owner.require_own(name)
+        there = ", ".join(records.names()) or "none; `lab up SCENARIO` makes one"
+        raise BadInput(f"there is no lab {name!r}; labs: {there}")
 
     @classmethod
     def create(
@@ -136,7 +112,7 @@ class Lab:
 
     def save(self) -> None:
         """Write lab.json."""
-        write_json(self.folder / "lab.json", vars(self.record), indent=2)
+        records.write(self.record)
 
     # -- machines --------------------------------------------------------------------------
 
@@ -317,9 +293,14 @@ class Lab:
             machine.close()
 
 
-def names() -> list[str]:
-    """Every lab on disk, sorted."""
-    return sorted(path.parent.name for path in paths.labs().glob("*/lab.json"))
+def everything() -> list[str]:
+    """Every lab of which anything is there: on disk, at a provider, its BMCs, or whose it is."""
+    there = bmc.names() | owner.names()
+    if paths.labs().exists():
+        there |= {path.name for path in paths.labs().iterdir()}
+    for provider in providers.every():
+        there |= provider.labs()
+    return sorted(there)
 
 
 def ours() -> list[str]:
@@ -342,16 +323,6 @@ def down(name: str) -> bool:
     shutil.rmtree(paths.labs() / name, ignore_errors=True)
     owner.release(name)
     return True
-
-
-def everything() -> list[str]:
-    """Every lab of which anything is there: on disk, at a provider, its BMCs, or whose it is."""
-    there = bmc.names() | owner.names()
-    if paths.labs().exists():
-        there |= {path.name for path in paths.labs().iterdir()}
-    for provider in providers.every():
-        there |= provider.labs()
-    return sorted(there)
 
 
 @contextmanager

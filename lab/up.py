@@ -18,9 +18,9 @@ from lab.events import Listener, Progress, RunStarted, Verdict
 from lab.fields import NAME
 from lab.fleet import named
 from lab.lab import Lab, held
-from lab.lab import names as lab_names
 from lab.plan import PlannedStep
 from lab.providers.choice import Choice, choice
+from lab.record import names as lab_names
 from lab.report.junit import JUnit
 from lab.report.results import Results
 from lab.report.transcript import Transcript

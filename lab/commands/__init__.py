@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lab.errors import BadInput
-from lab.lab import Lab, names
+from lab.lab import Lab
+from lab.record import names
 
 
 class Screen(Console):

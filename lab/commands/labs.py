@@ -14,6 +14,7 @@ from rich.text import Text
 from lab import bmc, faults, owner, paths, platforms
 from lab import doctor as doctors
 from lab import lab as labs
+from lab import record as records
 from lab import scenario as scenarios
 from lab.commands import Screen, aside, columns, only, opened, print_json
 from lab.errors import BadInput, LabError
@@ -94,7 +95,7 @@ def list_(options: argparse.Namespace) -> int:
         try:
             if place := owner.elsewhere(name):
                 raise LabError(f"belongs to LAB_STATE={place}")
-            if name not in labs.names():
+            if name not in records.names():
                 raise LabError("machines without their folder; lab down removes them")
             rows.append(labs.summary(Lab.open(name)))
         except LabError as error:  # half of a lab: it is listed, so that it can be removed
@@ -199,7 +200,7 @@ def report_(options: argparse.Namespace) -> int:
     from lab.report import html, results
 
     there = sorted(path.parent.name for path in paths.results().glob("*/latest"))
-    name = options.lab or only(labs.names() or there)
+    name = options.lab or only(records.names() or there)
     run = paths.results() / name / "latest"
     if not (run / "results.jsonl").exists():
         raise BadInput(f"no run of a lab {name!r} is on record; runs: {', '.join(there) or 'none'}")
