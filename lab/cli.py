@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
-from lab import __version__
+from lab import __version__, paths
 from lab.errors import EXIT_INTERRUPTED, BadInput, LabError
 
 EPILOG = """\
@@ -26,8 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _mend_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        options = _parsed(given)
-        status: int = options.run(options)
+        try:
+            options = _parsed(given)
+            status: int = options.run(options)
+        except SystemExit as end:  # --help, --version
+            status = int(end.code or 0)
         _flush()
         return status
     except KeyboardInterrupt:
@@ -42,8 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno is None:
             raise
-        place = f" ({error.filename})" if error.filename else ""
-        _complain(f"{error.strerror}{place}", "lab down removes what is there of a lab")
+        _unforeseen(error, next(iter(given), ""))
         return 3
 
 
@@ -80,11 +82,15 @@ def _mend_streams() -> None:
 
 
 def _flush() -> None:
-    """Print what is not printed yet; where the reader is gone, to nobody."""
+    """Print what is not printed yet. Where that cannot be, nothing more is printed; raises OSError
+    unless the reader is gone.
+    """
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 class _Parser(argparse.ArgumentParser):
@@ -287,6 +293,25 @@ def _command(module: str, name: str) -> Callable[[argparse.Namespace], int]:
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def _unforeseen(error: OSError, command: str) -> None:
+    """Complain of what the system did not allow, where nobody expected it."""
+    try:
+        if not error.filename:  # of something that is open: one line more tells whether it is this
+            sys.stdout.write("\n")
+        _flush()
+    except OSError as stuck:
+        error = OSError(stuck.errno, stuck.strerror, "standard output")
+    message, hint = str(error.strerror), ""
+    if error.filename:
+        message += f" ({error.filename})"
+    if setting := paths.setting_of(error.filename):
+        message += f", used because of {setting}"
+        hint = f"set {setting.partition('=')[0]} to a folder that can be written"
+    elif command in ("up", "down", "matrix"):
+        hint = "lab down removes what is there of a lab"
+    _complain(message, hint)
 
 
 def _complain(message: str, hint: str = "") -> None:

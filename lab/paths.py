@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from lab.errors import CannotRun
@@ -49,6 +50,18 @@ def stamped(top: Path, what: str = "") -> Path:
         number += 1
         folder = plain.with_name(f"{plain.name}-{number}")
     return folder
+
+
+def setting_of(file: object) -> str:
+    """The setting, and its value, by which a file is where it is: '' if it is by none."""
+    if isinstance(file, str):
+        for name, folder in (("LAB_STATE", state), ("LAB_CACHE", cache)):
+            with suppress(CannotRun):
+                top, path = folder(), Path(file).absolute()
+                # Also what is on the way to the folder, which is not there yet.
+                if path.is_relative_to(top) or top.is_relative_to(path):
+                    return f"{name}={top}"
+    return ""
 
 
 def _own(variable: str, xdg: str, fallback: str) -> Path:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -37,6 +38,19 @@ def only(there: list[str]) -> str:
 def opened(name: str | None) -> Lab:
     """The lab of that name; where none was given, the only one that there is on disk."""
     return Lab.open(name or only(names()))
+
+
+def output_file(name: str) -> Path:
+    """Where a command is to write. Raises BadInput for a folder, and for what can be in none."""
+    file = Path(name)
+    above = next((one for one in file.absolute().parents if one.exists()), Path("/"))
+    if file.is_dir():
+        problem = "it is a folder"
+    elif not above.is_dir():
+        problem = f"{above} is no folder"
+    else:
+        return file
+    raise BadInput(f"{file} cannot be written: {problem}", hint="give the name of a file")
 
 
 def aside(line: str) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from lab import book as books
 from lab import coverage, paths, recorded
-from lab.commands import Screen, aside, columns, print_json
+from lab.commands import Screen, aside, columns, output_file, print_json
 from lab.coverage import Cover, Last, Plans, Ran, Row
 from lab.drift import Difference, Drift, drift
 from lab.errors import BadInput
@@ -67,6 +67,8 @@ def _check(options: argparse.Namespace) -> None:
         raise BadInput("--drift names the platform already: no --platform")
     if options.html and options.json:
         raise BadInput("give --html or --json, not both")
+    if options.html:
+        output_file(options.html)
 
 
 def _given(options: argparse.Namespace) -> list[str]:

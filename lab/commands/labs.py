@@ -16,7 +16,7 @@ from lab import doctor as doctors
 from lab import lab as labs
 from lab import record as records
 from lab import scenario as scenarios
-from lab.commands import Screen, aside, columns, only, opened, print_json
+from lab.commands import Screen, aside, columns, only, opened, output_file, print_json
 from lab.errors import BadInput, LabError
 from lab.lab import Lab
 
@@ -204,7 +204,7 @@ def report_(options: argparse.Namespace) -> int:
     run = paths.results() / name / "latest"
     if not (run / "results.jsonl").exists():
         raise BadInput(f"no run of a lab {name!r} is on record; runs: {', '.join(there) or 'none'}")
-    output = Path(options.output) if options.output else run.resolve() / "report.html"
+    output = output_file(options.output) if options.output else run.resolve() / "report.html"
     html.write(output, results.read(run / "results.jsonl"))
     print(output)
     if options.open and not webbrowser.open(output.resolve().as_uri()):

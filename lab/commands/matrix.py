@@ -7,11 +7,10 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from lab import customize, images, kvm, paths, platforms, providers
 from lab import doctor as doctors
-from lab.commands import print_json
+from lab.commands import output_file, print_json
 from lab.errors import BadInput, CannotRun
 from lab.matrix import cells as plan
 from lab.matrix.cells import Cell
@@ -28,7 +27,8 @@ def matrix_(options: argparse.Namespace) -> int:
     selected = plan.select(options.scenario, options.platform, options.provider)
     cells = plan.shard(selected.cells, number, count)
     slow = _require(options, cells)
-    output = Path(options.output) if options.output else paths.stamped(paths.state() / "matrix")
+    output = output_file(f"{options.output}/summary.json").parent if options.output else None
+    output = output or paths.stamped(paths.state() / "matrix")
     output.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     # JSON alone goes to standard output.

@@ -142,3 +142,19 @@ def test_few_letters(tmp_path: Path, arguments: list[str], encoding: str) -> Non
     said = (done.stdout + done.stderr).decode(encoding)
     assert said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_under_standard_output(tmp_path: Path, unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "lab.cli", "show", "guest-walkthrough"],
+            cwd=ROOT,
+            env={**os.environ, "LAB_STATE": str(tmp_path), "PYTHONUNBUFFERED": unbuffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    said = "lab: No space left on device (standard output)\n"
+    assert (done.returncode, done.stderr) == (3, said)
