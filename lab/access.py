@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import secrets
 import tarfile
 from collections.abc import Mapping
@@ -74,6 +75,12 @@ class Access:
         for name, secret in (self._known or {}).items():
             text = text.replace(secret, f"(secret {name})")
         return text
+
+    def nodes(self) -> list[str]:
+        """Every machine in the config; none where that was not made yet."""
+        if not self.ssh_config.exists():
+            return []
+        return re.findall(r"^Host (\S+)$", self.ssh_config.read_text(), re.MULTILINE)
 
     def host_key(self, node: str) -> str:
         """The public key that a node shows: kind and key."""

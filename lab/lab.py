@@ -15,8 +15,9 @@ A process that changes a lab holds /run/lab/locks/NAME.
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -73,8 +74,15 @@ class Lab:
 
     @cached_property
     def scenario(self) -> Scenario:
-        """The scenario, read from its file."""
-        return load_scenario(Path(self.record.scenario), self.record.remotes)
+        """The scenario, read from its file. BadInput where that was moved, or has a mistake now."""
+        try:
+            return load_scenario(Path(self.record.scenario), self.record.remotes)
+        except BadInput as error:
+            raise BadInput(
+                f"the scenario of lab {self.name} cannot be used: {error.message}",
+                hint=f"put that file right; lab down {self.name} works without it, and so do "
+                "lab ssh and lab exec",
+            ) from error
 
     @cached_property
     def platform(self) -> Platform:
@@ -163,12 +171,19 @@ class Lab:
         from lab.machine import Machine  # paramiko takes long to import
 
         if node not in self._machines:
-            if node not in self.scenario.names:
-                raise BadInput(
-                    f"lab {self.name} has no node {node!r}; nodes: {', '.join(self.scenario.names)}"
-                )
+            self._check(node, self.scenario.names)
             self._machines[node] = Machine(node, self.access.ssh_config, self.access.known_hosts)
         return self._machines[node]
+
+    def require_node(self, node: str) -> None:
+        """Raise BadInput for a node that there is not: by the ssh config, once there is one, for
+        which the scenario's file need not be there any more.
+        """
+        self._check(node, self.access.nodes() or self.scenario.names)
+
+    def _check(self, node: str, nodes: Sequence[str]) -> None:
+        if node not in nodes:
+            raise BadInput(f"lab {self.name} has no node {node!r}; nodes: {', '.join(nodes)}")
 
     def guests(self, host: str, kind: GuestKind = "vm") -> Guests:
         """The guests of that kind on a host."""
@@ -303,6 +318,22 @@ def everything() -> list[str]:
     return sorted(there)
 
 
+def remains(name: str) -> str:
+    """What there is of a lab that is not on disk, or not all of it; in words."""
+    if place := owner.elsewhere(name):
+        return f"belongs to LAB_STATE={place}"
+    folder = paths.labs() / name
+    if not os.path.lexists(folder):
+        found = "machines without their folder"
+    elif not folder.is_dir():
+        found = f"{folder} is no folder"
+    elif not any(folder.iterdir()):
+        found = f"{folder} is empty"
+    else:
+        found = f"{folder} has no lab.json"
+    return f"{found}; lab down {name} removes what is there"
+
+
 def ours() -> list[str]:
     """The same without those that belong to another state folder."""
     return [name for name in everything() if not owner.elsewhere(name)]
@@ -320,7 +351,11 @@ def down(name: str) -> bool:
     bmc.stop(name)
     for provider in providers.every():
         provider.down(name)  # also one that sees nothing now, as after a reboot of this machine
-    shutil.rmtree(paths.labs() / name, ignore_errors=True)
+    folder = paths.labs() / name
+    if folder.is_dir() and not folder.is_symlink():
+        shutil.rmtree(folder, ignore_errors=True)
+    else:  # it is gone, or was never one
+        folder.unlink(missing_ok=True)
     owner.release(name)
     return True
 

@@ -93,10 +93,8 @@ def list_(options: argparse.Namespace) -> int:
     rows: list[dict[str, Any]] = []
     for name in labs.everything():
         try:
-            if place := owner.elsewhere(name):
-                raise LabError(f"belongs to LAB_STATE={place}")
-            if name not in records.names():
-                raise LabError("machines without their folder; lab down removes them")
+            if owner.elsewhere(name) or name not in records.names():
+                raise LabError(labs.remains(name))
             rows.append(labs.summary(Lab.open(name)))
         except LabError as error:  # half of a lab: it is listed, so that it can be removed
             rows.append({"name": name, "problem": error.message})

@@ -17,6 +17,7 @@ from lab.lab import Lab, down, held
 
 WALK = "guest-walkthrough"
 SCENARIO = paths.SCENARIOS / f"{WALK}.yaml"
+GONE = "machines without their folder; lab down {} removes what is there"
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -100,7 +101,7 @@ def test_the_list_says_whose_a_lab_is(run: Run, theirs: Path, machines: Machines
     machines.there.add("marlin")
     assert problems(run) == {
         "dory": f"belongs to LAB_STATE={theirs}",
-        "marlin": "machines without their folder; lab down removes them",
+        "marlin": GONE.format("marlin"),
         "nemo": "",
     }
 
@@ -169,7 +170,7 @@ def test_one_whose_folder_is_really_gone_is_removed(
     run: Run, theirs: Path, machines: Machines, gone: str, command: list[str]
 ) -> None:
     shutil.rmtree(theirs / gone)
-    assert problems(run) == {"dory": "machines without their folder; lab down removes them"}
+    assert problems(run) == {"dory": GONE.format("dory")}
     assert run(*command)[0] == 0
     assert machines.there == set()
     assert owner.names() == set()
