@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import io
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
-from lab import __version__, paths
+from lab import __version__, paths, streams
 from lab.errors import EXIT_INTERRUPTED, BadInput, LabError
 
 EPILOG = """\
@@ -23,7 +21,7 @@ exit status: 0 all is well, 1 a section or command failed, 2 bad input,
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
     signal.signal(signal.SIGTERM, _interrupt)
-    _mend_streams()
+    streams.mend()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         try:
@@ -31,13 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status: int = options.run(options)
         except SystemExit as end:  # --help, --version
             status = int(end.code or 0)
-        _flush()
+        streams.flush()
         return status
     except KeyboardInterrupt:
         _complain("interrupted", "what is there stays: lab list shows it, lab down removes it")
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader (head, less) has seen enough
-        _flush()
+        streams.flush()
         return 0
     except LabError as error:
         _complain(error.message, error.hint)
@@ -60,37 +58,6 @@ def _parsed(given: list[str]) -> argparse.Namespace:
     if "argv" in options:
         options.argv = ["--" if word == kept else word for word in options.argv]
     return options
-
-
-def _mend_streams() -> None:
-    """See to it that there are standard streams, and that no letter is missing in them.
-
-    A closed one (`>&-`) is opened on nothing: else the next file that is opened is taken for it.
-    """
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest number
-    for name, number in (("stdout", 1), ("stderr", 2)):
-        stream = getattr(sys, name)
-        if stream is None:
-            nowhere = open(number, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-            setattr(sys, name, nowhere)
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-
-
-def _flush() -> None:
-    """Print what is not printed yet. Where that cannot be, nothing more is printed; raises OSError
-    unless the reader is gone.
-    """
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 class _Parser(argparse.ArgumentParser):
@@ -300,7 +267,7 @@ def _unforeseen(error: OSError, command: str) -> None:
     try:
         if not error.filename:  # of something that is open: one line more tells whether it is this
             sys.stdout.write("\n")
-        _flush()
+        streams.flush()
     except OSError as stuck:
         error = OSError(stuck.errno, stuck.strerror, "standard output")
     message, hint = str(error.strerror), ""

@@ -17,7 +17,8 @@ from lab.errors import BadInput, CannotRun
 from lab.events import Listener, Progress, RunStarted, Verdict
 from lab.fields import NAME
 from lab.fleet import named
-from lab.lab import Lab, held
+from lab.lab import Lab
+from lab.labs import held
 from lab.plan import PlannedStep
 from lab.providers.choice import Choice, choice
 from lab.record import names as lab_names

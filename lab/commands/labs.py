@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from lab import bmc, faults, owner, paths, platforms
+from lab import bmc, faults, labs, owner, paths, platforms
 from lab import doctor as doctors
-from lab import lab as labs
 from lab import record as records
 from lab import scenario as scenarios
 from lab.commands import Screen, aside, columns, only, opened, output_file, print_json

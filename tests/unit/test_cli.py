@@ -32,7 +32,8 @@ from lab import doctor as doctors
 from lab.actions import action
 from lab.errors import Unreachable
 from lab.events import RunEnded, RunStarted
-from lab.lab import Lab, held
+from lab.lab import Lab
+from lab.labs import held
 from lab.machine import Machine
 from lab.providers import Wire, libvirtd, network
 
@@ -247,7 +248,7 @@ def test_down_takes_names_and_no_paths(run: Run, state: Path, tmp_path: Path, na
 
 
 def test_down_in_the_library_takes_names_and_no_paths(state: Path) -> None:
-    from lab.lab import down
+    from lab.labs import down
 
     make_lab("nemo")
     before = files(state)

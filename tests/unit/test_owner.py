@@ -13,7 +13,8 @@ import pytest
 from lab import cli, owner, paths, providers
 from lab import doctor as doctors
 from lab.errors import BadInput
-from lab.lab import Lab, down, held
+from lab.lab import Lab
+from lab.labs import down, held
 
 WALK = "guest-walkthrough"
 SCENARIO = paths.SCENARIOS / f"{WALK}.yaml"
