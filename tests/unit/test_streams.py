@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # reader is gone.
 MADE_UP = """
 import os, sys, time
-from lab import cli, doctor, events as e, up
+from lab import cli, doctor, events as e, images, up
 from lab.commands import matrix
 from lab.report.results import Results
 from lab.report.junit import JUnit
@@ -43,6 +43,14 @@ def cells(cells, output, screen, **_):
         screen.say("on and on")
     return [], int(os.environ["STATUS"])
 
+def ensure(platform, say, offer):
+    sys.stdin.readline()
+    for _ in range(3):
+        say("on and on")
+    (Path(os.environ["FOLDER"]) / "built").touch()
+    return images.Images(platform.name, "key", Path("x"))
+
+images.ensure, images.built = ensure, lambda _: None
 doctor.require = lambda *_: None
 up.up, matrix.run = run, cells
 sys.exit(cli.main(sys.argv[1:]))
@@ -95,6 +103,13 @@ def test_a_matrix_goes_on_when_its_reader_is_gone(
     ended, said = leaves(matrix, tmp_path, **env)
     assert (ended, "Traceback" in said) == (status, False)
     assert list((tmp_path / "out").glob("*.json"))
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_build_goes_on_when_its_reader_is_gone(tmp_path: Path, unbuffered: str) -> None:
+    build = ["images", "build", "debian-12"]
+    assert leaves(build, tmp_path, PYTHONUNBUFFERED=unbuffered) == (0, "")
+    assert (tmp_path / "built").exists()
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
