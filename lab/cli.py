@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -10,7 +11,8 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from lab import __version__, paths, streams
-from lab.errors import EXIT_INTERRUPTED, BadInput, LabError
+from lab.errors import EXIT_INTERRUPTED, LabError
+from lab.parsing import Once, Parser, something
 
 EPILOG = """\
 exit status: 0 all is well, 1 a section or command failed, 2 bad input,
@@ -22,10 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
     signal.signal(signal.SIGTERM, _interrupt)
     streams.mend()
+    if not os.environ.get("COLUMNS", "").strip("0"):  # 0: not known, and no width to fold to
+        os.environ.pop("COLUMNS", None)
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         try:
-            options = _parsed(given)
+            options = parser().parse_args(given)
             status: int = options.run(options)
         except SystemExit as end:  # --help, --version
             status = int(end.code or 0)
@@ -47,27 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 3
 
 
-def _parsed(given: list[str]) -> argparse.Namespace:
-    """The options. Of a command for another machine or program every word is kept: argparse would
-    drop a second `--`, which is that command's own.
-    """
-    kept = "\0--"  # no argument of a process has a NUL in it
-    begun = given.index("--") + 1 if "--" in given else len(given)
-    words = [kept if word == "--" else word for word in given[begun:]]
-    options = parser().parse_args([*given[:begun], *words])
-    if "argv" in options:
-        options.argv = ["--" if word == kept else word for word in options.argv]
-    return options
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise BadInput(message, hint=f"{self.prog} --help")
-
-
 def parser() -> argparse.ArgumentParser:
     """The whole grammar of the command line."""
-    top = _Parser(
+    top = Parser(
         prog="lab",
         description='The book "Pacemaker Remote: Scaling High Availability Clusters", executable.',
         epilog=EPILOG,
@@ -78,17 +64,20 @@ def parser() -> argparse.ArgumentParser:
 
     def command(
         name: str, module: str, about: str, *, json: bool = False, group: Any = commands
-    ) -> argparse.ArgumentParser:
-        made: argparse.ArgumentParser = group.add_parser(name, help=about, description=about)
+    ) -> Parser:
+        made: Parser = group.add_parser(name, help=about, description=about)
         made.set_defaults(run=_command(module, name))
         if json:
             made.add_argument("--json", action="store_true", help="print JSON, for scripts")
         return made
 
     up = command("up", "labs", "bring a scenario's lab up and run its sections")
-    up.add_argument("scenario", metavar="SCENARIO", help="a scenario's name or a YAML file")
-    up.add_argument("--name", type=_lab, help="the lab's name (default: the scenario's)")
-    up.add_argument("--platform", default="", help="what the nodes run (default: debian-12)")
+    scenario = "a scenario's name (lab list tells of them) or a YAML file"
+    up.add_argument("scenario", metavar="SCENARIO", help=scenario)
+    up.add_argument("--name", type=something, help="the lab's name (default: the scenario's)")
+    platforms = f"one of {', '.join(_platforms())}"
+    about = f"what the nodes run, {platforms} (default: debian-12)"
+    up.add_argument("--platform", action=Once, default="", metavar="PLATFORM", help=about)
     about = "auto, podman or vagrant: what machines are made of (default: auto, what suits)"
     up.add_argument("--provider", default="auto", help=about)
     up.add_argument("--until", default="", metavar="SECTION", help="stop after this section")
@@ -99,13 +88,10 @@ def parser() -> argparse.ArgumentParser:
 
     about = "run scenarios on platforms side by side, as many as the machine has room for"
     matrix = command("matrix", "matrix", about, json=True)
-    matrix.add_argument("scenario", nargs="*", metavar="SCENARIO", help="default: all of them")
-    matrix.add_argument(
-        "--platform",
-        action="append",
-        default=[],
-        help="may be given again (default: all built here)",
-    )
+    about = f"{scenario}; default: all scenarios"
+    matrix.add_argument("scenario", nargs="*", metavar="SCENARIO", help=about)
+    about = f"{platforms}; may be given again (default: all built here)"
+    matrix.add_argument("--platform", action="append", default=[], metavar="PLATFORM", help=about)
     about = "podman or vagrant: what machines are made of (default: podman)"
     matrix.add_argument("--provider", default="podman", help=about)
     about = "with --provider vagrant: also without KVM, on emulated machines that take their time"
@@ -117,12 +103,12 @@ def parser() -> argparse.ArgumentParser:
         "--jobs", type=int, default=0, metavar="N", help="at most N at once, whatever the cores"
     )
     matrix.add_argument("--keep", action="store_true", help="leave labs that did not pass")
-    matrix.add_argument(
-        "--output", default="", metavar="DIR", help="where logs, JUnit files and reports go"
-    )
+    about = "where logs, JUnit files and reports go"
+    matrix.add_argument("--output", type=something, metavar="DIR", help=about)
 
+    alone = "default: the only lab"
     down = command("down", "labs", "remove a lab with everything that belongs to it")
-    down.add_argument("lab", nargs="?", type=_lab, metavar="NAME", help="default: the only lab")
+    down.add_argument("lab", nargs="?", type=something, metavar="NAME", help=alone)
     down.add_argument("--all", action="store_true", help="every lab there is")
 
     command("list", "labs", "the labs that there are, and the scenarios", json=True)
@@ -130,15 +116,20 @@ def parser() -> argparse.ArgumentParser:
     show = command(
         "show", "plans", "a scenario's plan: what will be typed where; runs nothing", json=True
     )
-    show.add_argument("scenario", metavar="SCENARIO")
-    show.add_argument("--platform", default="debian-12")
+    show.add_argument("scenario", metavar="SCENARIO", help=scenario)
+    about = f"the plan for this one, {platforms} (default: debian-12)"
+    show.add_argument(
+        "--platform", action=Once, default="debian-12", metavar="PLATFORM", help=about
+    )
 
     about = "how much of the book is covered: by which scenario, with which last verdict"
     book = command("book", "book", about, json=True)
-    book.add_argument("--platform", default="", help="only this one (default: all built here)")
-    about = "what today's software does otherwise than the book"
-    book.add_argument("--drift", default="", metavar="PLATFORM", help=about)
-    book.add_argument("--html", default="", metavar="FILE", help="write it as one HTML file")
+    about = f"only this one, {platforms} (default: all built here)"
+    book.add_argument("--platform", action=Once, type=something, metavar="PLATFORM", help=about)
+    about = "what today's software does otherwise than the book, on this platform"
+    book.add_argument("--drift", action=Once, type=something, metavar="PLATFORM", help=about)
+    about = "write it as one HTML file; -: to standard output"
+    book.add_argument("--html", type=something, metavar="FILE", help=about)
     about = "only the runs of this lab; may be given several times"
     book.add_argument("--lab", action="append", default=[], metavar="NAME", help=about)
     about = "the verdicts on record in the repository, not those of this machine's runs"
@@ -148,51 +139,58 @@ def parser() -> argparse.ArgumentParser:
 
     about = "say what is wrong with scenarios, with file, line and key; runs nothing"
     check = command("check", "plans", about)
-    check.add_argument("file", nargs="+", metavar="FILE", help="a YAML file, or a scenario's name")
+    check.add_argument("file", nargs="+", metavar="FILE", help=scenario)
 
     command("schema", "plans", "print the JSON Schema of scenarios, for editors")
 
     status = command("status", "labs", "a lab's machines and cluster at a glance", json=True)
-    status.add_argument("lab", nargs="?", type=_lab, metavar="NAME", help="default: the only lab")
+    status.add_argument("lab", nargs="?", type=something, metavar="NAME", help=alone)
 
     ssh = command("ssh", "nodes", "log in to a node")
-    ssh.add_argument("node", metavar="NODE")
-    ssh.add_argument("--name", type=_lab, help="the lab (default: the only one)")
+    node = "a node or a guest of the lab: lab status shows them"
+    ssh.add_argument("node", metavar="NODE", help=node)
+    ssh.add_argument("--name", type=something, help="the lab (default: the only one)")
 
     run = command("exec", "nodes", "run a command on a node: lab exec NODE -- COMMAND")
-    run.add_argument("node", metavar="NODE")
-    run.add_argument("--name", type=_lab, help="the lab (default: the only one)")
+    run.usage_line = "lab exec [--name LAB] NODE -- COMMAND"
+    run.add_argument("node", metavar="NODE", help=node)
+    run.add_argument("--name", type=something, help="the lab (default: the only one)")
     about = "several words are run as they are: -- grep 'a b' file; one is a line for root's shell"
     about += " there: -- 'crm_mon -1 | head'"
     run.add_argument("argv", nargs="+", metavar="COMMAND", help=about)
 
     about = "run a program where a lab's libvirtd is: lab inside -- virsh list, … -- vagrant status"
     near = command("inside", "inside", about)
-    near.add_argument("--name", type=_lab, help="the lab (default: the only one)")
-    near.add_argument("argv", nargs="+", metavar="COMMAND")
+    near.usage_line = "lab inside [--name LAB] -- COMMAND"
+    near.add_argument("--name", type=something, help="the lab (default: the only one)")
+    about = "a program of this machine, with what it is given"
+    near.add_argument("argv", nargs="+", metavar="COMMAND", help=about)
 
     config = command("ssh-config", "nodes", "print the path of a lab's OpenSSH config")
-    config.add_argument("lab", nargs="?", type=_lab, metavar="NAME", help="default: the only lab")
+    config.add_argument("lab", nargs="?", type=something, metavar="NAME", help=alone)
 
     report = command("report", "labs", "write the report of a lab's last run as one HTML file")
-    report.add_argument("lab", nargs="?", type=_lab, metavar="NAME", help="default: the only lab")
+    report.add_argument("lab", nargs="?", type=something, metavar="NAME", help=alone)
     report.add_argument("--open", action="store_true", help="show it in a browser")
-    report.add_argument("--output", default="", metavar="FILE", help="default: beside the results")
+    about = "default: beside the results; -: standard output"
+    report.add_argument("--output", type=something, metavar="FILE", help=about)
 
     about = "break something of a lab, list what is broken, mend it"
     fault = commands.add_parser("fault", help=about, description=about)
     deeds = fault.add_subparsers(metavar="COMMAND", required=True, dest="deed")
     inject = command("inject", "faults", "inject a fault; lab words lists them", group=deeds)
-    inject.add_argument(
-        "node", metavar="NODE", help="for partition: the groups, node1,remote1/node2"
-    )
-    inject.add_argument("fault", metavar="FAULT")
-    inject.add_argument("argument", nargs="*", metavar="ARGUMENT", help="in the fault's order")
+    about = f"{node}; for partition: the groups, node1,remote1/node2"
+    inject.add_argument("node", metavar="NODE", help=about)
+    about = "freeze, cut, power_off, …: lab words tells of each, and what it takes"
+    inject.add_argument("fault", metavar="FAULT", help=about)
+    about = "what else the fault takes, in its order"
+    inject.add_argument("argument", nargs="*", default=[], metavar="ARGUMENT", help=about)
     there = command("list", "faults", "the faults that stand", json=True, group=deeds)
     heal = command("heal", "faults", "heal faults, by default all that stand", group=deeds)
-    heal.add_argument("number", nargs="*", type=int, metavar="NUMBER")
+    about = "a fault's number: lab fault list shows it (default: all)"
+    heal.add_argument("number", nargs="*", type=int, metavar="NUMBER", help=about)
     for deed in (inject, there, heal):
-        deed.add_argument("--name", type=_lab, help="the lab (default: the only one)")
+        deed.add_argument("--name", type=something, help="the lab (default: the only one)")
 
     about = "save a lab as it is, go back to it, list and delete what there is"
     snapshot = commands.add_parser("snapshot", help=about, description=about)
@@ -201,17 +199,21 @@ def parser() -> argparse.ArgumentParser:
     back = command("restore", "snapshots", "put all machines back to a snapshot", group=acts)
     kept = command("list", "snapshots", "the lab's snapshots", json=True, group=acts)
     gone = command("delete", "snapshots", "forget a snapshot", group=acts)
-    for act in (keep, back, gone):
-        act.add_argument("snapshot", metavar="SNAPSHOT")
+    keep.add_argument("snapshot", metavar="SNAPSHOT", help="the name that it gets")
+    for act in (back, gone):
+        act.add_argument(
+            "snapshot", metavar="SNAPSHOT", help="its name: lab snapshot list shows it"
+        )
     for act in (keep, back, kept, gone):
-        act.add_argument("--name", type=_lab, help="the lab (default: the only one)")
+        act.add_argument("--name", type=something, help="the lab (default: the only one)")
 
     about = "the images that machines are made of: build, list, prune, export"
     group = commands.add_parser("images", help=about, description=about)
     deeds = group.add_subparsers(metavar="COMMAND", required=True, dest="deed")
     about = "build images now; the first lab would do it otherwise"
     build = command("build", "images", about, group=deeds)
-    build.add_argument("platform", nargs="*", metavar="PLATFORM", help="default: all built here")
+    about = f"{platforms} (default: all built here)"
+    build.add_argument("platform", nargs="*", metavar="PLATFORM", help=about)
     build.add_argument("--box", action="store_true", help="the box for the provider vagrant too")
     about = "of a platform that starts from a box: where that is, a file or an address"
     build.add_argument("--from", dest="source", default="", metavar="FILE_OR_ADDRESS", help=about)
@@ -223,8 +225,8 @@ def parser() -> argparse.ArgumentParser:
     prune.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     about = "write a platform's Vagrant box as one file"
     export = command("export", "images", about, group=deeds)
-    export.add_argument("platform", metavar="PLATFORM")
-    export.add_argument("file", metavar="FILE.box")
+    export.add_argument("platform", metavar="PLATFORM", help=platforms)
+    export.add_argument("file", metavar="FILE.box", help="the file to write")
 
     doctor = command(
         "doctor", "plans", "what this machine lacks, why it matters, how to get it", json=True
@@ -236,16 +238,14 @@ def parser() -> argparse.ArgumentParser:
     words = command("words", "plans", "the checks, actions, faults and audits of scenarios")
     words.add_argument("word", nargs="?", default="", metavar="WORD", help="only this one")
 
-    completion = command("completion", "plans", "print a shell's completion script")
-    completion.add_argument("shell", choices=["bash", "zsh", "tcsh"])
+    completion = command("completion", "completion", "print a shell's completion script")
+    completion.add_argument("shell", choices=["bash", "zsh", "tcsh"], help="whose script")
     return top
 
 
-def _lab(name: str) -> str:
-    """A lab's name. None is given by leaving it out: '' is a variable of a script that is unset."""
-    if not name:
-        raise argparse.ArgumentTypeError("'' is no lab's name")
-    return name
+def _platforms() -> list[str]:
+    """As lab.platforms.names, without all that it imports: a help is to be there at once."""
+    return sorted(path.parent.name for path in paths.BOXES.glob("*/platform.yaml"))
 
 
 def _command(module: str, name: str) -> Callable[[argparse.Namespace], int]:

@@ -27,6 +27,7 @@ from lab.errors import BadInput
 from lab.model import Frozen
 from lab.plan import PlannedStep
 from lab.platform import Platform
+from lab.providers.choice import nowhere
 from lab.report import results
 from lab.report.history import History, history
 
@@ -70,10 +71,12 @@ class Cover:
     """A section as a scenario has it on one platform: the counts of its plan, its last verdicts.
 
     `words`: how many things that are no command of the book are done there (actions, faults).
+    `nowhere`: why no machine can run it on that platform; '' if there are some that can.
     """
 
     step: PlannedStep
     last: tuple[Last, ...]
+    nowhere: str = ""
 
     @property
     def words(self) -> int:
@@ -100,12 +103,14 @@ class Plans:
     """The plans of every scenario, for some platforms.
 
     `steps`: scenario -> platform -> its plan. `beside`: the same with guests beside their host.
+    `nowhere`: scenario -> platform -> why no machine can run it there, of those that none can.
     `problems`: what could not be planned, and why.
     """
 
     platforms: tuple[Platform, ...]
     steps: Mapping[str, Mapping[str, list[PlannedStep]]]
     beside: Mapping[str, Mapping[str, list[PlannedStep]]]
+    nowhere: Mapping[str, Mapping[str, str]]
     problems: tuple[str, ...] = ()
 
 
@@ -116,6 +121,7 @@ def planned(platforms: Collection[str]) -> Plans:
     wanted = tuple(known.load(name) for name in platforms or known.built_here())
     steps: dict[str, dict[str, list[PlannedStep]]] = {}
     beside: dict[str, dict[str, list[PlannedStep]]] = {}
+    cannot: dict[str, dict[str, str]] = {}
     problems = []
     for name in scenarios.names():
         scenario = scenarios.load(scenarios.find(name))
@@ -125,9 +131,11 @@ def planned(platforms: Collection[str]) -> Plans:
                 steps[name][platform.name] = plans.plan(scenario, platform)
                 other = platform.model_copy(update={"guests": "beside"})
                 beside[name][platform.name] = plans.plan(scenario, other)
+                if why := nowhere(scenario, platform):
+                    cannot.setdefault(name, {})[platform.name] = why
             except BadInput as error:
                 problems.append(f"{name} has no plan for {platform.name}: {error.message}")
-    return Plans(wanted, steps, beside, tuple(problems))
+    return Plans(wanted, steps, beside, cannot, tuple(problems))
 
 
 def coverage(book: Book, found: Plans, ran: Iterable[Ran]) -> list[Row]:
@@ -141,7 +149,11 @@ def coverage(book: Book, found: Plans, ran: Iterable[Ran]) -> list[Row]:
     titles: dict[str, str] = {}
     for platform in found.platforms:
         for scenario, step in own(found.steps, platform.name):
-            cover = Cover(step, tuple(last.get((step.section, scenario, platform.name), ())))
+            cover = Cover(
+                step,
+                tuple(last.get((step.section, scenario, platform.name), ())),
+                found.nowhere.get(scenario, {}).get(platform.name, ""),
+            )
             covers.setdefault(step.section, {}).setdefault(scenario, {})[platform.name] = cover
             titles.setdefault(step.section, step.title)
     rows = [

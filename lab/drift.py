@@ -48,12 +48,12 @@ class Drift:
 
 
 def drift(rows: Iterable[Row], platform: str) -> list[Drift]:
-    """Every section that differs on the platform, in the book's order."""
+    """Every section that differs on the platform, in the book's order, of those that can run."""
     found = []
     for row in rows:
         for scenario, covers in row.covers.items():
             cover = covers.get(platform)
-            differences = tuple(_differences(cover)) if cover else ()
+            differences = tuple(_differences(cover)) if cover and not cover.nowhere else ()
             if differences:
                 found.append(Drift(row.section, row.title, scenario, differences))
     return found

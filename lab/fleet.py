@@ -13,6 +13,7 @@ from lab.addresses import NETWORK, unusable
 from lab.errors import BadInput
 from lab.model import Machine, Part, Scenario, Step
 from lab.providers import GATEWAY
+from lab.wording import counted
 
 WORD = "fleet"
 MANY = 6  # names that are shortened from here on
@@ -29,7 +30,8 @@ def expanded(scenario: Scenario, count: int | None = None) -> Scenario:
     if fleet is None:
         if count is not None:
             raise BadInput(
-                f"the scenario {scenario.title!r} has no fleet, so it cannot have {count} remotes",
+                f"the scenario {scenario.title!r} has no fleet, so it cannot have "
+                f"{counted(count, 'remote')}",
                 hint="leave --remotes out, or take a scenario with `fleet:`, such as scale",
             )
         return scenario
@@ -39,8 +41,8 @@ def expanded(scenario: Scenario, count: int | None = None) -> Scenario:
     free = _addresses(scenario, fleet.address)
     if not 1 <= fleet.count <= len(free):
         raise BadInput(
-            f"{fleet.count} remotes: from {fleet.address} on the lab's network has room for "
-            f"{len(free)}, and there must be at least one"
+            f"{counted(fleet.count, 'remote')}: from {fleet.address} on the lab's network has "
+            f"room for {len(free)}, and there must be at least one"
         )
     if taken := [name for name in (WORD, *fleet.names) if name in scenario.names]:
         raise ValueError(f"{taken[0]} is the name of a node already")

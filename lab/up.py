@@ -26,6 +26,7 @@ from lab.report.junit import JUnit
 from lab.report.results import Results
 from lab.report.transcript import Transcript
 from lab.runner import Runner
+from lab.wording import counted
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,8 @@ def _there(name: str, path: Path, wish: Wish) -> Lab:
             )
     if wish.remotes is not None and (fleet := lab.scenario.fleet) and fleet.count != wish.remotes:
         raise BadInput(
-            f"a lab {name!r} is there already, with {fleet.count} remotes, not {wish.remotes}",
+            f"a lab {name!r} is there already, with {counted(fleet.count, 'remote')}, not "
+            f"{wish.remotes}",
             hint=f"give the new one another --name, or remove that one: lab down {name}",
         )
     if there.scenario != str(path.resolve()):
@@ -205,7 +207,7 @@ def _there(name: str, path: Path, wish: Wish) -> Lab:
     gone = [node for node in lab.scenario.nodes if node not in machines]
     if gone and there.done:
         raise CannotRun(
-            f"lab {name} had done {len(there.done)} sections, but its machine "
+            f"lab {name} had done {counted(len(there.done), 'section')}, but its machine "
             f"{', '.join(gone)} is gone",
             hint=f"start over: lab down {name}, then lab up",
         )
@@ -215,7 +217,8 @@ def _there(name: str, path: Path, wish: Wish) -> Lab:
 def _check_name(name: str) -> None:
     if not re.fullmatch(NAME, name):
         raise BadInput(
-            f"{name!r} cannot name a lab: use small letters, digits and hyphens, 42 at most"
+            f"{name!r} cannot name a lab: use small letters, digits and hyphens, 42 at most",
+            hint="give it another name: --name NAME",
         )
 
 

@@ -8,8 +8,10 @@ import shlex
 from lab import pacemaker
 from lab.checks import Seen, check
 from lab.context import Context
+from lab.fleet import named
 from lab.status import NodeStatus, NoStatus
 from lab.vocabulary import Node
+from lab.wording import be, counted
 
 
 @check("corosync.conf on {nodes}: cluster {cluster}, nodes {members}")
@@ -59,8 +61,8 @@ def dc(context: Context, node: Node) -> Seen:
 def one_dc(context: Context, nodes: list[Node]) -> Seen:
     """Each of the cluster nodes, asked itself, names the same DC, and that one is online."""
     seen = {node: context.status_from(node) for node in nodes}
-    named = {status.dc for status in seen.values()}
-    dc = named.pop() if len(named) == 1 else ""
+    told = {status.dc for status in seen.values()}
+    dc = told.pop() if len(told) == 1 else ""
     online = bool(dc) and all(dc in s.nodes and s.nodes[dc].online for s in seen.values())
     text = ", ".join(f"{node}: DC {status.dc or 'none'}" for node, status in seen.items())
     return Seen(online, text)
@@ -89,7 +91,7 @@ def cluster_stopped(context: Context, nodes: list[Node]) -> Seen:
     return Seen(not running, f"running: {', '.join(running)}" if running else "stopped")
 
 
-@check("{nodes} are online")
+@check(lambda nodes: f"{named(nodes)} {be(len(nodes))} online")
 def nodes_online(context: Context, nodes: list[Node]) -> Seen:
     """Each one is online, of whatever kind it is."""
     status = context.status()
@@ -100,12 +102,16 @@ def nodes_online(context: Context, nodes: list[Node]) -> Seen:
     )
 
 
-@check("{nodes} nodes and {resources} resources are configured")
+@check(lambda nodes, resources: f"{_configured(nodes, resources)} are configured")
 def configured(context: Context, nodes: int, resources: int) -> Seen:
     """The counts that `pcs status` prints."""
     status = context.status()
     seen = (status.nodes_configured, status.resources_configured)
-    return Seen(seen == (nodes, resources), f"{seen[0]} nodes and {seen[1]} resources")
+    return Seen(seen == (nodes, resources), _configured(*seen))
+
+
+def _configured(nodes: int, resources: int) -> str:
+    return f"{counted(nodes, 'node')} and {counted(resources, 'resource')}"
 
 
 @check("the cluster has settled")

@@ -12,6 +12,7 @@ from lab.context import Context
 from lab.errors import CommandFailed
 from lab.recovery import History, Phase
 from lab.vocabulary import Node
+from lab.wording import counted
 
 
 def _entries(context: Context, node: str) -> list[dict[str, Any]]:
@@ -106,7 +107,7 @@ def _fencings(context: Context, node: str, status: str) -> list[str]:
 
 
 @check(
-    "the cluster failed to fence {node} {times} times more",
+    lambda node, times: f"the cluster failed to fence {node} {counted(times, 'time')} more",
     remember=lambda c, node, **_: len(_fencings(c, node, "failed")),
 )
 def fencing_failed(context: Context, node: Node, times: int = 1, *, before: int) -> Seen:

@@ -11,6 +11,7 @@ from lab.context import Context
 from lab.fleet import named
 from lab.together import on_each
 from lab.vocabulary import Node
+from lab.wording import be
 
 _SHOWN = 5  # of those that are not as they should be
 
@@ -21,12 +22,13 @@ def _told(wrong: dict[str, str], good: str) -> Seen:
         return Seen(True, good)
     first = ", ".join(f"{node}: {what}" for node, what in list(wrong.items())[:_SHOWN])
     more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-    return Seen(False, f"{len(wrong)} are not: {first}{more}")
+    return Seen(False, f"{len(wrong)} {be(len(wrong))} not: {first}{more}")
 
 
 @check(
     lambda nodes, hosts, timed: (
-        f"{named(nodes)} are online as remote nodes"
+        f"{named(nodes)} {be(len(nodes))} online as "
+        + ("a remote node" if len(nodes) == 1 else "remote nodes")
         + (f", connected by {named(hosts)}" if hosts else "")
         + (f" (timed: {timed})" if timed else "")
     ),

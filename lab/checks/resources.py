@@ -6,8 +6,10 @@ import shlex
 
 from lab.checks import Seen, check
 from lab.context import Context
+from lab.fleet import named
 from lab.together import on_each
 from lab.vocabulary import Node
+from lab.wording import be
 
 
 @check(lambda resource, node: f"resource {resource} is started" + (f" on {node}" if node else ""))
@@ -39,7 +41,7 @@ def meta_attribute(context: Context, resource: str, name: str, value: str) -> Se
     return Seen(real == value, real or "empty")
 
 
-@check("{resources} are on one node")
+@check(lambda resources: f"{named(resources)} {be(len(resources))} on one node")
 def resources_together(context: Context, resources: list[str]) -> Seen:
     """Each primitive is started, all of them on the same node."""
     status = context.status()
@@ -49,7 +51,11 @@ def resources_together(context: Context, resources: list[str]) -> Seen:
     return Seen(len(places) == 1 and len(places.pop()) == 1, text)
 
 
-@check("{resources} are started, some on each of {nodes}")
+@check(
+    lambda resources, nodes: (
+        f"{named(resources)} {be(len(resources))} started, some on each of {named(nodes)}"
+    )
+)
 def resources_spread(context: Context, resources: list[str], nodes: list[Node]) -> Seen:
     """Each primitive is started on exactly one of the nodes, and each node has at least one."""
     status = context.status()

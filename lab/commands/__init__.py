@@ -6,6 +6,7 @@ Here is what they share.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,27 +18,37 @@ from lab.errors import BadInput
 from lab.lab import Lab
 from lab.record import names
 
+STDOUT = "-"  # in place of a file's name
+_ENDLESS = 100_000  # characters of a line that no terminal folds
+
 
 class Screen(Console):
-    """rich's, which would exit with 1 by itself where the reader (head, less) is gone."""
+    """rich's, which would exit with 1 by itself where the reader (head, less) is gone, and fold at
+    80 characters where no terminal says how many there are.
+    """
+
+    def __init__(self, *, soft_wrap: bool = False) -> None:
+        super().__init__(highlight=False, soft_wrap=soft_wrap)
+        if not self.file.isatty() and "COLUMNS" not in os.environ:
+            self.width = _ENDLESS
 
     def on_broken_pipe(self) -> None:
         """Called while the error is handled: the command line knows what to do with it."""
         raise
 
 
-def only(there: list[str]) -> str:
-    """The name of the only lab, for commands that were given none."""
+def only(there: list[str], how: str) -> str:
+    """The name of the only lab, for commands that were given none. `how` to give one."""
     if len(there) == 1:
         return there[0]
     if not there:
         raise BadInput("there is no lab", hint="lab up SCENARIO makes one")
-    raise BadInput(f"say which lab: {', '.join(there)}")
+    raise BadInput(f"say which lab: {', '.join(there)}", hint=how)
 
 
-def opened(name: str | None) -> Lab:
-    """The lab of that name; where none was given, the only one that there is on disk."""
-    return Lab.open(name or only(names()))
+def opened(name: str | None, how: str = "--name NAME") -> Lab:
+    """The lab of that name; where none was given, the only one on disk. `how`: as `only`."""
+    return Lab.open(name or only(names(), how))
 
 
 def output_file(name: str) -> Path:
@@ -67,4 +78,10 @@ def columns(*columns: str) -> Table:
 
 def print_json(data: Any) -> int:
     print(json.dumps(data, indent=2))
+    return 0
+
+
+def print_page(html: str) -> int:
+    """To standard output, in the encoding that the page says it has."""
+    sys.stdout.buffer.write(html.encode())
     return 0

@@ -7,20 +7,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from lab import book as books
 from lab import coverage, paths, recorded
-from lab.commands import Screen, aside, columns, output_file, print_json
+from lab.commands import STDOUT, Screen, aside, columns, output_file, print_json, print_page
 from lab.coverage import Cover, Last, Plans, Ran, Row
 from lab.drift import Difference, Drift, drift
 from lab.errors import BadInput
 from lab.report import readme
-from lab.report.coverage import LEGEND, NOT_COVERED, counts, not_covered, totals, verdict
+from lab.report.coverage import LEGEND, NOT_COVERED, NOWHERE, counts, not_covered, totals, verdict
 from lab.report.summary import STYLES
+from lab.wording import counted
 
 README = paths.ROOT / "README.md"
-_WIDE = 160  # characters of a line where no terminal has a say
+_NARROW = 60  # characters: a line of fewer has none to spare
+_TITLE = 11  # characters that the titles of sections have at least, however narrow the terminal
+_VERDICT = 10  # … and verdicts: a date in one piece
+_COUNTS = 4  # … and counts
 
 
 def book_(options: argparse.Namespace) -> int:
@@ -30,6 +36,9 @@ def book_(options: argparse.Namespace) -> int:
     found = coverage.planned([wanted] if wanted else [])
     for problem in found.problems:
         aside(problem)
+    if options.drift:
+        for scenario, reasons in found.nowhere.items():
+            aside(f"left out: {scenario} cannot run there: {reasons[options.drift]}")
     if options.record:
         return _record(recorded.read(recorded.FILE), _runs(options.lab), found)
     ran = recorded.read(recorded.FILE) if options.recorded else _runs(options.lab)
@@ -40,8 +49,10 @@ def book_(options: argparse.Namespace) -> int:
     if options.html:
         from lab.report import book as page
 
-        output = Path(options.html)
         text = page.render(book, rows, drifts, table=not options.drift)
+        if options.html == STDOUT:
+            return print_page(text)
+        output = Path(options.html)
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text, encoding="utf-8")
         print(output)
@@ -67,7 +78,7 @@ def _check(options: argparse.Namespace) -> None:
         raise BadInput("--drift names the platform already: no --platform")
     if options.html and options.json:
         raise BadInput("give --html or --json, not both")
-    if options.html:
+    if options.html and options.html != STDOUT:
         output_file(options.html)
 
 
@@ -97,21 +108,23 @@ def _record(there: list[Ran], new: list[Ran], found: Plans) -> int:
     recorded.write(recorded.FILE, kept)
     README.write_text(text, encoding="utf-8")
     fresh = sum(one not in there for one in kept)
-    print(f"{recorded.FILE}: {len(kept)} verdicts, {fresh} of them new")
+    print(f"{recorded.FILE}: {counted(len(kept), 'verdict')}, {fresh} of them new")
     print(f"{README}: the table of them")
     return 0
 
 
 def _print_table(book: books.Book, rows: Sequence[Row], platforms: Sequence[str]) -> None:
-    screen = Screen(highlight=False)
-    if not screen.is_terminal:
-        screen.width = _WIDE
+    screen = Screen()
     screen.print(Text(f"{book.title}, edition {book.edition}", "bold"))
     screen.print()
     titles = {chapter.number: chapter.title for chapter in book.chapters}
     table = columns("§", "section", *platforms)
-    for column in table.columns[2:]:
-        column.no_wrap = True
+    table.collapse_padding = narrow = screen.width < _NARROW
+    number, title, *verdicts = table.columns
+    number.no_wrap = True
+    title.min_width = _TITLE
+    for column in verdicts:
+        column.min_width = _VERDICT + (0 if narrow else _COUNTS)
     chapter = scenario = None
     for row in rows:
         if row.chapter != chapter:
@@ -128,7 +141,7 @@ def _print_table(book: books.Book, rows: Sequence[Row], platforms: Sequence[str]
             if name != scenario:
                 scenario = name
                 table.add_row("", Text(f"scenario {name}", "dim"))
-            cells = [_cell(covers.get(platform)) for platform in platforms]
+            cells = [_cell(covers.get(platform), narrow=narrow) for platform in platforms]
             table.add_row(row.section, Text(row.title), *cells)
     screen.print(table)
     screen.print()
@@ -137,22 +150,27 @@ def _print_table(book: books.Book, rows: Sequence[Row], platforms: Sequence[str]
     screen.print(Text(LEGEND, "dim"))
 
 
-def _cell(cover: Cover | None) -> Text:
+def _cell(cover: Cover | None, *, narrow: bool) -> RenderableType:
+    """Counts and verdicts: beside each other, or on narrow terminals below each other."""
     if cover is None:
         return Text("no plan", "dim")
-    said = Text(f"{counts(cover):<4} ")
-    if not cover.last:
-        return said.append("no run", "dim")
-    indent = "\n" + " " * len(said)
-    for number, one in enumerate(cover.last):
-        style = "dim" if one.older else STYLES[one.ran.verdict]
-        said.append(indent if number else "").append(verdict(one), style)
-    return said
+    if cover.nowhere:
+        return Text(NOWHERE, "dim")
+    verdicts = Text("\n").join(
+        [Text(verdict(one), "dim" if one.older else STYLES[one.ran.verdict]) for one in cover.last]
+        or [Text("no run", "dim")]
+    )
+    if narrow:
+        return Text(f"{counts(cover)}\n") + verdicts
+    cell = Table.grid(padding=(0, 1))
+    cell.add_column(no_wrap=True, min_width=_COUNTS)
+    cell.add_row(counts(cover), verdicts)
+    return cell
 
 
 def _print_drift(found: Plans, drifts: Sequence[Drift]) -> None:
     (platform,) = found.platforms
-    screen = Screen(highlight=False, soft_wrap=True)
+    screen = Screen(soft_wrap=True)
     screen.print(Text(f"What is otherwise than in the book on {platform.title}", "bold"))
     for one in drifts:
         screen.print()
@@ -203,6 +221,7 @@ def _cover_json(cover: Cover) -> dict[str, Any]:
         "adapted": cover.step.adapted,
         "added": cover.step.added,
         "in_words": cover.words,
+        "cannot_run": cover.nowhere,
         "last": [_last_json(one) for one in cover.last],
     }
 

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 
 from lab import doctor as doctors
 from lab import faults, labs
-from lab.commands import Screen, columns, opened, print_json
+from lab.commands import Screen, aside, columns, opened, print_json
 from lab.errors import BadInput, LabError
 from lab.vocabulary import Word
 
@@ -45,7 +45,7 @@ def list_(options: argparse.Namespace) -> int:
     for one in standing:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.at))
         table.add_row(str(one.number), since, one.text)
-    Screen(highlight=False).print(table)
+    Screen().print(table)
     return 0
 
 
@@ -71,7 +71,8 @@ def heal_(options: argparse.Namespace) -> int:
                     faults.heal(lab, one)
                     print(f"healed {one.number}: {one.text}")
                 except LabError as error:  # the others are healed all the same
-                    print(error.message)
+                    if failed:
+                        aside(failed.message)  # the last one is told as any error is
                     failed = error
         finally:
             lab.close()
@@ -86,10 +87,12 @@ def _arguments(word: Word, texts: list[str]) -> dict[str, Any]:
     A list of names is `a,b`, a list of such lists `a,b/c`.
     """
     fields = word.arguments.model_fields
-    takes = " ".join(name.upper() for name in list(fields)[1:]) or "nothing more"
     if len(texts) != len(fields):
-        first = next(iter(fields)).upper()
-        raise BadInput(f"{word.name} takes: lab fault inject {first} {word.name} {takes}")
+        first, *more = (name.upper() for name in fields)
+        raise BadInput(
+            f"{word.name} takes {first} and {' '.join(more) or 'nothing else'}",
+            hint=" ".join(["lab fault inject", first, word.name, *more]),
+        )
     found: dict[str, Any] = {}
     for (name, field), text in zip(fields.items(), texts, strict=True):
         kind = field.annotation

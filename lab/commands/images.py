@@ -91,7 +91,7 @@ def list_(options: argparse.Namespace) -> int:
             "yes" if one.box else "no",
             ", ".join([*one.labs, *(f"perhaps {lab}" for lab in one.perhaps)]) or "no lab",
         )
-    screen = Screen(highlight=False)
+    screen = Screen()
     screen.print(table if there else "no images; lab images build, or the first lab up, makes some")
     return 0
 

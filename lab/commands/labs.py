@@ -15,7 +15,17 @@ from lab import bmc, faults, labs, owner, paths, platforms
 from lab import doctor as doctors
 from lab import record as records
 from lab import scenario as scenarios
-from lab.commands import Screen, aside, columns, only, opened, output_file, print_json
+from lab.commands import (
+    STDOUT,
+    Screen,
+    aside,
+    columns,
+    only,
+    opened,
+    output_file,
+    print_json,
+    print_page,
+)
 from lab.errors import BadInput, LabError
 from lab.lab import Lab
 
@@ -68,7 +78,7 @@ def down_(options: argparse.Namespace) -> int:
     if options.lab:
         owner.require_own(options.lab)
     there = labs.ours()
-    names = there if options.all else [options.lab or only(there)]
+    names = there if options.all else [options.lab or only(there, "lab down NAME, or --all")]
     if options.lab and options.lab not in there:
         raise BadInput(f"there is no lab {options.lab!r}; labs: {', '.join(there) or 'none'}")
     if not names:
@@ -104,9 +114,11 @@ def list_(options: argparse.Namespace) -> int:
     if options.json:
         return print_json({"labs": rows, "scenarios": known, "platforms": platforms.names()})
     table = columns("lab", "scenario", "platform", "machines", "sections done")
+    problems = []
     for row in rows:
         if problem := row.get("problem"):
-            table.add_row(row["name"], Text(str(problem), "red"))
+            table.add_row(row["name"], Text("see below", "red"))
+            problems.append(Text.assemble((f"{row['name']}: ", "bold"), (str(problem), "red")))
             continue
         on = sum(row["machines"].values())
         table.add_row(
@@ -118,6 +130,9 @@ def list_(options: argparse.Namespace) -> int:
         )
     screen = Screen()
     screen.print(table if rows else "no labs; lab up SCENARIO makes one")
+    for told in problems:
+        screen.print()
+        screen.print(told, soft_wrap=True)
     table = columns("scenario", "chapter", "")
     for entry in known:
         table.add_row(entry["scenario"], entry["chapter"], entry["about"])
@@ -129,7 +144,7 @@ def list_(options: argparse.Namespace) -> int:
 def status_(options: argparse.Namespace) -> int:
     """`lab status`"""
     doctors.require()
-    lab = opened(options.lab)
+    lab = opened(options.lab, "lab status NAME")
     running = lab.provider.running(lab.name)
     if running:
         try:
@@ -166,7 +181,7 @@ def status_(options: argparse.Namespace) -> int:
         return print_json(
             {"lab": lab.name, "machines": machines, "faults": told, "cluster": cluster}
         )
-    screen = Screen(highlight=False)
+    screen = Screen()
     table = columns("machine", "address", "BMC", "state")
     for row in machines:
         table.add_row(row["node"], row["address"], row["bmc"], row["state"])
@@ -194,15 +209,20 @@ def status_(options: argparse.Namespace) -> int:
 
 def report_(options: argparse.Namespace) -> int:
     """`lab report`"""
+    if options.open and options.output == STDOUT:
+        raise BadInput("--open needs a file, and --output - writes none")
     from lab.report import html, results
 
     there = sorted(path.parent.name for path in paths.results().glob("*/latest"))
-    name = options.lab or only(records.names() or there)
+    name = options.lab or only(records.names() or there, "lab report NAME")
     run = paths.results() / name / "latest"
     if not (run / "results.jsonl").exists():
         raise BadInput(f"no run of a lab {name!r} is on record; runs: {', '.join(there) or 'none'}")
+    events = results.read(run / "results.jsonl")
+    if options.output == STDOUT:
+        return print_page(html.render(events))
     output = output_file(options.output) if options.output else run.resolve() / "report.html"
-    html.write(output, results.read(run / "results.jsonl"))
+    html.write(output, events)
     print(output)
     if options.open and not webbrowser.open(output.resolve().as_uri()):
         raise LabError("no browser could be started", hint=f"open {output} in one")

@@ -31,7 +31,7 @@ def exec_(options: argparse.Namespace) -> int:
 
 def ssh_config_(options: argparse.Namespace) -> int:
     """`lab ssh-config`"""
-    print(opened(options.lab).access.ssh_config)
+    print(opened(options.lab, "lab ssh-config NAME").access.ssh_config)
     return 0
 
 

@@ -15,6 +15,8 @@ from lab import scenario as scenarios
 from lab.commands import Screen, aside, print_json
 from lab.errors import BadInput
 from lab.plan import PlannedCommand, Use
+from lab.providers.choice import nowhere
+from lab.wording import be, counted
 
 
 def show_(options: argparse.Namespace) -> int:
@@ -22,6 +24,7 @@ def show_(options: argparse.Namespace) -> int:
     scenario = scenarios.load(scenarios.find(options.scenario))
     platform = platforms.load(options.platform)
     plan = plans.plan(scenario, platform)
+    cannot = nowhere(scenario, platform)
     verbatim = sum(step.verbatim for step in plan)
     adapted = sum(step.adapted for step in plan)
     added = sum(step.added for step in plan)
@@ -40,9 +43,18 @@ def show_(options: argparse.Namespace) -> int:
             for step in plan
         ]
         counts = {"verbatim": verbatim, "adapted": adapted, "added": added}
-        return print_json({"platform": platform.name, "counts": counts, "sections": sections})
-    screen = Screen(highlight=False, soft_wrap=True)
+        return print_json(
+            {
+                "platform": platform.name,
+                "cannot_run": cannot,
+                "counts": counts,
+                "sections": sections,
+            }
+        )
+    screen = Screen(soft_wrap=True)
     screen.print(f"{scenario.chapter}  {scenario.title}, on {platform.title}", style="bold")
+    if cannot:
+        screen.print(Text(f"cannot run there: {cannot}", "bold red"))
     for step in plan:
         screen.print()
         screen.print(Text(f"{step.section}  {step.title}", "bold underline"))
@@ -61,7 +73,9 @@ def show_(options: argparse.Namespace) -> int:
                 _show_use(screen, "expect: ", use, "dim")
             for use in part.healed:
                 _show_use(screen, "healed: ", use, "dim")
-    screen.print(f"\n{verbatim} commands of the book verbatim, {adapted} adapted, {added} added")
+    screen.print(
+        f"\n{counted(verbatim, 'command')} of the book verbatim, {adapted} adapted, {added} added"
+    )
     return 0
 
 
@@ -108,9 +122,9 @@ def check_(options: argparse.Namespace) -> int:
             wrong += 1
             print(error.message)
         else:
-            print(f"{name}: {len(scenario.steps)} sections, nothing is wrong")
+            print(f"{name}: {counted(len(scenario.steps), 'section')}, nothing is wrong")
     if wrong:
-        raise BadInput(f"{wrong} of {len(options.file)} are wrong")
+        raise BadInput(f"{wrong} of {len(options.file)} {be(wrong)} wrong")
     return 0
 
 
@@ -146,16 +160,6 @@ def words_(options: argparse.Namespace) -> int:
         if options.word in ("", audit.name):
             print(f"audit {audit.name}")
             print("    " + audit.about.replace("\n", "\n    ") + "\n")
-    return 0
-
-
-def completion_(options: argparse.Namespace) -> int:
-    """`lab completion`"""
-    import shtab
-
-    from lab.cli import parser
-
-    print(shtab.complete(parser(), shell=options.shell))
     return 0
 
 

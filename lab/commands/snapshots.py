@@ -58,7 +58,7 @@ def list_(options: argparse.Namespace) -> int:
     for one in found:
         taken = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.at))
         table.add_row(one.name, taken, _after(one))
-    Screen(highlight=False).print(table)
+    Screen().print(table)
     return 0
 
 

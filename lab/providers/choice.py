@@ -33,9 +33,7 @@ def choice(wish: str, scenario: Scenario, platform: Platform) -> Choice:
     left; CannotRun where a box cannot be fetched, or no machine be made of it.
     """
     check(wish or AUTO)
-    if platform.box:
-        starts = f"{platform.name} starts from the {platform.box.text}"
-        needs = f"{starts}: it needs the provider vagrant"
+    if needs := _needs(platform):
         if wish == "podman":
             raise BadInput(
                 f"{needs}, and podman has no machines of boxes", hint="--provider vagrant"
@@ -55,6 +53,20 @@ def choice(wish: str, scenario: Scenario, platform: Platform) -> Choice:
     if wish == "vagrant" and (reason := _impossible(scenario, platform)):
         raise BadInput(f"provider vagrant: {reason}", hint="--provider podman")
     return Choice(wish)
+
+
+def nowhere(scenario: Scenario, platform: Platform) -> str:
+    """Why the scenario runs on this platform on no machine whatever; '' if it could on some."""
+    needs = _needs(platform)
+    reason = only_containers(scenario.nodes, scenario.guests)
+    return f"{needs}, but {reason}" if needs and reason else ""
+
+
+def _needs(platform: Platform) -> str:
+    """Why the platform is for one provider alone; '' if it is not."""
+    if platform.box is None:
+        return ""
+    return f"{platform.name} starts from the {platform.box.text}: it needs the provider vagrant"
 
 
 def _impossible(scenario: Scenario, platform: Platform) -> str:

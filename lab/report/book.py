@@ -8,7 +8,7 @@ from itertools import groupby
 from lab.book import Book
 from lab.coverage import Cover, Last, Row
 from lab.drift import Difference, Drift
-from lab.report.coverage import LEGEND, NOT_COVERED, counts, not_covered, totals, when
+from lab.report.coverage import LEGEND, NOT_COVERED, NOWHERE, counts, not_covered, totals, when
 from lab.report.markup import Html, joined, tag
 from lab.report.page import document
 from lab.report.sections import badge
@@ -74,6 +74,8 @@ def _cell(platform: str, cover: Cover | None) -> Html:
     name = tag("span", platform, class_="platform")
     if cover is None:
         return tag("td", name, "no plan", class_="cover dim")
+    if cover.nowhere:
+        return tag("td", name, NOWHERE, class_="cover dim")
     number = tag("span", counts(cover), class_="counts")
     said = [_verdict(one) for one in cover.last] or [tag("span", "no run", class_="dim")]
     return tag("td", name, number, " ", joined(said, " "), class_="cover")

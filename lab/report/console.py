@@ -45,6 +45,7 @@ from lab.report.text import (
     time_line,
     typed,
 )
+from lab.wording import counted
 
 _LINES = 12  # of an output; the transcript has the others
 _LONG = 400  # characters of a line of output
@@ -111,7 +112,7 @@ class Console(Report):
     def _run_started(self, event: RunStarted) -> None:
         self._line("", one_line(event.title), "bold")
         number = len(event.sections)
-        sections = f"{number} section{'s' if number != 1 else ''}"
+        sections = counted(number, "section")
         said = f"{event.scenario} on {event.platform} ({event.provider}), lab {event.lab}"
         self._line("", f"{said}, {sections}", _DIM)
 
@@ -153,9 +154,13 @@ class Console(Report):
             self._output(lines)
         elif event.ok:
             self._output(lines[:_LINES])
-            self._line("  ", f"… {len(lines) - _LINES} more lines (transcript)", "dim italic")
+            self._line(
+                "  ", f"… {counted(len(lines) - _LINES, 'more line')} (transcript)", "dim italic"
+            )
         else:  # why it failed stands at the end
-            self._line("  ", f"… {len(lines) - _LINES} lines before (transcript)", "dim italic")
+            self._line(
+                "  ", f"… {counted(len(lines) - _LINES, 'line')} before (transcript)", "dim italic"
+            )
             self._output(lines[-_LINES:])
         if not event.ok:
             self._line("  ", exit_status(event), _BAD)
@@ -209,7 +214,7 @@ class Console(Report):
                     short = line if len(line) <= _LONG else line[: _LONG - 1] + "…"
                     self._line(f"  {after}cluster: ", short, _DIM)
                 if (more := len(event.changes) - _LINES) > 0:
-                    self._line("  ", f"… {more} more changes (transcript)", "dim italic")
+                    self._line("  ", f"… {counted(more, 'more change')} (transcript)", "dim italic")
             case PowerSwitched():
                 after = f"+{event.at - self._since:.1f}s " if self._since else ""
                 self._line(f"  {after}", power(event), "bold")
@@ -244,7 +249,7 @@ class Console(Report):
 
     def _step_ended(self, event: StepEnded) -> None:
         if self._audits:
-            self._line("  ", f"{self._audits} audits passed", _DIM)
+            self._line("  ", f"{counted(self._audits, 'audit')} passed", _DIM)
         if event.verdict == "passed":
             return
         said = f"{event.section}  {event.verdict}"

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 from lab.coverage import Cover, Last, Row
 from lab.providers import DEFAULT
+from lab.wording import be, counted
 
 NOT_COVERED = "not covered"
+NOWHERE = "cannot run there: needs containers"
 LEGEND = (
     f"7/2: of the book's commands in that section 7 are typed as printed and 2 otherwise. "
     f"–: it has none, and what it says in words is done. Verdicts are those of the last run, dates "  # noqa: RUF001
@@ -42,18 +44,23 @@ def when(last: Last) -> str:
 def totals(rows: Iterable[Row], platform: str) -> str:
     """A platform's numbers in a line. What is not of the book is not counted."""
     sections = [row for row in rows if row.chapter]
-    here = [[c[platform] for c in row.covers.values() if platform in c] for row in sections]
+    planned = [[c[platform] for c in row.covers.values() if platform in c] for row in sections]
+    here = [[cover for cover in covers if not cover.nowhere] for covers in planned]
     covered = [covers for covers in here if covers]
+    nowhere = sum(bool(covers) for covers in planned) - len(covered)
     passed = [covers for covers in covered if all(map(_passes, covers))]
     concepts = [
-        row for row, covers in zip(sections, here, strict=True) if not covers and row.concepts
+        row for row, covers in zip(sections, planned, strict=True) if not covers and row.concepts
     ]
+    missing = len(sections) - len(covered) - nowhere - len(concepts)
     steps = [cover.step for covers in covered for cover in covers]
     return (
-        f"of {len(sections)} sections {len(covered)} are covered, of which {len(passed)} passed as "
-        f"they are now, {len(concepts)} only explain, "
-        f"{len(sections) - len(covered) - len(concepts)} are missing; "
-        f"{sum(step.verbatim for step in steps)} commands of the book verbatim, "
+        f"of {counted(len(sections), 'section')} {len(covered)} {be(len(covered))} covered, of "
+        f"which {len(passed)} passed as they are now, "
+        f"{len(concepts)} only explain{'s' * (len(concepts) == 1)}, "
+        + (f"{nowhere} cannot run there and need containers, " if nowhere else "")
+        + f"{missing} {be(missing)} missing; "
+        f"{counted(sum(step.verbatim for step in steps), 'command')} of the book verbatim, "
         f"{sum(step.adapted for step in steps)} adapted, "
         f"{sum(step.added for step in steps)} added"
     )

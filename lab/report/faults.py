@@ -48,7 +48,7 @@ def _left(recovery: Recovery) -> str:
     """What the picture leaves out."""
     parts = []
     if recovery.unchanged:
-        parts.append(f"{recovery.unchanged} nodes and resources that were well all the time")
+        parts.append(f"{recovery.unchanged} of the nodes and resources, well all the time")
     if recovery.more:
         parts.append(f"{recovery.more} more that changed")
     return f"Not drawn: {', '.join(parts)}." if parts else ""

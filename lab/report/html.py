@@ -20,6 +20,7 @@ from lab.report.page import document
 from lab.report.recovery import Recovery, recoveries
 from lab.report.sections import badge, section
 from lab.report.text import duration, lines_of, one_line
+from lab.wording import counted
 
 _BAD = ("error", "broken off", "failed")  # the worst first
 _COLUMNS = ("section", "title", "verdict", "cluster", "harness", "verbatim", "adapted", "added")
@@ -105,7 +106,7 @@ def _remarks(run: Run, name: str) -> list[Html]:
 def _unread(found: History) -> list[Html]:
     if not found.unread:
         return []
-    lines = f"{found.unread} line{'s' if found.unread != 1 else ''}"
+    lines = counted(found.unread, "line")
     said = f"{lines} of the results could not be read: another version of lab wrote them."
     return [tag("p", said, class_="warning")]
 
@@ -189,7 +190,7 @@ def _total(found: History, *, wide: bool) -> Html:
     )
     cells = [
         tag("td", "total", class_="section"),
-        tag("td", f"{len(found.final)} sections", class_="title"),
+        tag("td", counted(len(found.final), "section"), class_="title"),
         tag("td", class_="verdict"),
         *_numbers(total),
     ]

@@ -17,6 +17,7 @@ from lab.matrix.work import Work
 from lab.report import Report
 from lab.report.screen import Lasting, is_terminal, say
 from lab.report.text import duration, one_line
+from lab.wording import counted
 
 WORDS: dict[Ending, str] = {
     "passed": "PASS",
@@ -50,7 +51,7 @@ class Matrix(Report):
 
     def started(self, cell: Cell) -> None:
         """A cell begins."""
-        said = f"{cell.text}, lab {cell.lab}, {cell.sections} sections"
+        said = f"{cell.text}, lab {cell.lab}, {counted(cell.sections, 'section')}"
         say(self._screen, "start  ", f"{said}, about {duration(cell.seconds)}")
 
     def ended(self, outcome: Outcome) -> None:

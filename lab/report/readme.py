@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from lab.book import Book
 from lab.coverage import Cover, Plans, Ran, Row, coverage
 from lab.errors import BadInput
-from lab.report.coverage import NOT_COVERED, counts, not_covered, totals, verdict
+from lab.report.coverage import NOT_COVERED, NOWHERE, counts, not_covered, totals, verdict
 
 BEGIN = "<!-- lab book: begin -->"
 END = "<!-- lab book: end -->"
@@ -50,6 +50,8 @@ def renewed(text: str, book: Book, found: Plans, ran: Iterable[Ran]) -> str:
 def _cell(cover: Cover | None) -> str:
     if cover is None:
         return "no plan"
+    if cover.nowhere:
+        return NOWHERE
     said = [verdict(one) for one in cover.last] or ["no run"]
     return f"{counts(cover)}, {', '.join(said)}"
 

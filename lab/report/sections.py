@@ -24,6 +24,7 @@ from lab.report.text import (
     time_line,
     typed,
 )
+from lab.wording import counted
 
 _LINES = 12  # of an output; a longer one is folded
 _WAITED = 0.05  # seconds; less is no waiting
@@ -112,7 +113,7 @@ def _audits(audits: list[e.Audited]) -> Iterable[Html]:
         )
     if passed:
         violated = sum(one.verdict not in ("passed", "skipped") for one in audits)
-        number = f"{len(passed)} audit{'s' if len(passed) != 1 else ''} passed"
+        number = f"{counted(len(passed), 'audit')} passed"
         number += f", {violated} violated" if violated else ""
         rows = [tag("li", one_line(one.audit), _seen(one.seen)) for one in passed]
         yield tag("details", tag("summary", number), tag("ul", *rows), class_="audits")
@@ -208,7 +209,9 @@ def _output(output: str, said: str, *, unfolded: bool = False) -> Iterable[Html]
         if said:
             yield tag("p", said, class_="end")
         return
-    summary = tag("summary", f"{said}; " if said else "", f"{len(lines)} lines of output")
+    summary = tag(
+        "summary", f"{said}; " if said else "", f"{counted(len(lines), 'line')} of output"
+    )
     yield tag("details", summary, shown, open="open" if unfolded else None)
 
 

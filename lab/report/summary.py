@@ -18,6 +18,7 @@ from lab.events import (
 )
 from lab.report.screen import say
 from lab.report.text import WORDS, Failure, duration, failure_in, lines_of, one_line
+from lab.wording import counted
 
 STYLES: dict[Verdict, str] = {
     "passed": "bold green",
@@ -76,7 +77,7 @@ class Summary:
         typed = " / ".join(str(sum(counts)) for counts in zip(*map(_counts, ended), strict=True))
         cluster, harness = sum(e.cluster for e in ended), sum(e.harness for e in ended)
         table.add_column("section", "total", no_wrap=True)
-        table.add_column("title", f"{len(self._titles)} sections", overflow="fold")
+        table.add_column("title", counted(len(self._titles), "section"), overflow="fold")
         table.add_column("verdict", no_wrap=True)
         for header, footer in (
             ("cluster", duration(cluster)),

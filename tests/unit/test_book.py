@@ -304,10 +304,10 @@ def test_totals_count_what_passed_as_it_is_now() -> None:
     def said(*given: Ran) -> str:
         return totals(rows(*given).values(), "new-1")
 
-    commands = "1 commands of the book verbatim, 2 adapted, 1 added"
+    commands = "1 command of the book verbatim, 2 adapted, 1 added"
     assert said() == (
-        "of 4 sections 2 are covered, of which 0 passed as they are now, 1 only explain, "
-        f"1 are missing; {commands}"
+        "of 4 sections 2 are covered, of which 0 passed as they are now, 1 only explains, "
+        f"1 is missing; {commands}"
     )
     assert "2 are covered, of which 2 passed" in said(*passed)
     assert "2 are covered, of which 1 passed" in said(
@@ -510,6 +510,49 @@ def test_text(made_up: Path, lab_book: Run) -> None:
     assert "new-1: of 4 sections 2 are covered, of which 1 passed as they are now," in out
 
 
+@pytest.mark.parametrize("columns", ["80", "40"])
+def test_text_on_a_narrow_terminal(
+    made_up: Path, lab_book: Run, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    """Sections, the words of titles and dates stay whole, however long the verdicts are."""
+    title = "Connection Resources for Pacemaker Remote Nodes"
+    renamed = BOOK.chapters[1].sections[0].model_copy(update={"title": title})
+    chapter = BOOK.chapters[1].model_copy(update={"sections": [renamed]})
+    monkeypatch.setattr(books, "load", lambda: BOOK.model_copy(update={"chapters": [chapter]}))
+    there = [
+        ran(platform=platform, provider=provider)
+        for platform in ("new-1", "old-1")
+        for provider in ("podman", "vagrant")
+    ]
+    recorded.write(recorded.FILE, there)
+    monkeypatch.setenv("COLUMNS", columns)
+    status, out, _ = lab_book("--recorded")
+    assert status == 0
+    table = out[: out.index("new-1: ")]
+    lines = table.splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    words = table.split()
+    assert "2.1" in words
+    assert set(title.split()) <= set(words)
+    assert words.count("2026-05-01") == len(there)
+    assert words.count("3/0") == 1
+    if columns == "80":
+        (line,) = [line for line in lines if line.startswith("2.1")]
+        assert re.search(r" 1/2 +passed 2026-05-01 +3/0 +passed 2026-05-01", line)
+
+
+def test_nothing_is_folded_in_a_pipe(
+    made_up: Path, lab_book: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "A Title of a Section that no Terminal has Room for " * 8
+    text = ONE.replace("title: Of Our Own", f"title: {long}")
+    (made_up / "scenarios" / "one.yaml").write_text(text)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert long.strip() in lab_book()[1]
+    monkeypatch.setenv("COLUMNS", "100")  # somebody says what there is room for
+    assert long.strip() not in lab_book()[1]
+
+
 def test_json(made_up: Path, lab_book: Run) -> None:
     results(made_up, "a", *run_of(end("2.1")))
     status, out, _ = lab_book("--json", "--platform", "new-1")
@@ -525,6 +568,7 @@ def test_json(made_up: Path, lab_book: Run) -> None:
                 "adapted": 2,
                 "added": 1,
                 "in_words": 0,
+                "cannot_run": "",
                 "last": [
                     {
                         "provider": "podman",
@@ -574,6 +618,8 @@ def test_page(made_up: Path, lab_book: Run, arguments: Sequence[str]) -> None:
     status, out, _ = lab_book("--html", str(file), *arguments)
     assert (status, out) == (0, f"{file}\n")
     made = file.read_text()
+    assert lab_book("--html", "-", *arguments) == (0, made, "")
+    assert not Path("-").exists()
     assert "&lt;b&gt;bold &amp; new&lt;/b&gt;" in made
     assert not re.search(r"""(src|href)=["']?(https?:)?//|<script""", made)
     assert ("Two Commands" in made, 'id="coverage"' in made) == (True, not arguments)
@@ -586,6 +632,11 @@ def test_page(made_up: Path, lab_book: Run, arguments: Sequence[str]) -> None:
         (["--platform", "beos-5"], "no platform 'beos-5'; choose one of: new-1, old-1"),
         (["--drift", "beos-5"], "no platform 'beos-5'"),
         (["--drift", "new-1", "--platform", "new-1"], "--drift names the platform already"),
+        (["--drift", "new-1", "--drift", "old-1"], "--drift is given twice"),
+        (["--platform", "new-1", "--platform", "new-1"], "--platform is given twice: this comm"),
+        (["--platform", ""], "argument --platform: must not be empty"),
+        (["--drift", ""], "argument --drift: must not be empty"),
+        (["--html", ""], "argument --html: must not be empty"),
         (["--html", "x", "--json"], "give --html or --json, not both"),
         (["--recorded", "--lab", "a"], "--recorded tells of the repository's records"),
         (["--record", "--json"], "--record goes with --lab only"),

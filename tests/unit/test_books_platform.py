@@ -16,6 +16,8 @@ from lab.condition import holds
 from lab.model import Part, Scenario
 from lab.plan import PlannedStep
 from lab.platform import Platform
+from lab.providers.choice import only_containers
+from lab.report.coverage import NOWHERE
 
 DATA = Path(__file__).parent / "data"
 CENTOS_7 = platforms.load("centos-7")
@@ -234,6 +236,60 @@ def test_the_book_counts_what_it_has_on_centos_7(capsys: pytest.CaptureFixture[s
     assert sum(cell["verbatim"] for cell in cells) == 81
     assert sum(cell["adapted"] for cell in cells) == 3  # chapter 2's
     assert all(cell["last"] == [] for cell in cells)
+
+
+@pytest.mark.parametrize("platform", ["centos-7", *RELEASES_9, RELEASE_10])
+def test_the_book_says_what_no_machine_can_run_there(
+    platform: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Chapter 1's measuring, chapter 3 and 6.3: their machines or guests are containers."""
+
+    def book(*arguments: str) -> str:
+        assert cli.main(["book", "--recorded", *arguments]) == 0
+        return capsys.readouterr().out
+
+    cells = [line for line in book("--platform", platform).splitlines() if NOWHERE in line]
+    found = [line.split()[0] for line in cells]
+    assert found == ["1.1", "1.4", "1.5", "3.1", "3.2", "3.3", "3.4", "6.3"]
+    sums = f"{platform}: of 44 sections 33 are covered, of which 0 passed as they are now, "
+    sums += "3 only explain, 8 cannot run there and need containers, 0 are missing; "
+    assert sums in book("--platform", platform)
+    sections = json.loads(book("--platform", platform, "--json"))["sections"]
+    told = [
+        section["section"]
+        for section in sections
+        for covers in section["scenarios"].values()
+        if "it needs the provider vagrant, but" in covers[platform]["cannot_run"]
+    ]
+    assert told == found
+    assert NOWHERE not in book("--platform", "debian-12")
+    assert "cannot run" not in book("--platform", "debian-12")
+
+
+def test_what_cannot_run_is_no_drift(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["book", "--drift", "almalinux-9"]) == 0
+    said = capsys.readouterr()
+    assert "(scale)" not in said.out
+    assert "(configuration-explained)" not in said.out
+    assert "(remote-walkthrough)" in said.out
+    assert "lab: left out: scale cannot run there: almalinux-9 starts from the box" in said.err
+
+
+@pytest.mark.parametrize("name", scenario.names())
+def test_show_says_what_no_machine_can_run(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """That is, what `lab up` refuses there, wherever it is."""
+    loaded = scenario.load(scenario.find(name))
+    why = only_containers(loaded.nodes, loaded.guests)
+    assert bool(why) == (name in ("scale", "configuration-explained", "container-guests"))
+    for platform in ("almalinux-9", "debian-12"):
+        said = show(capsys, name, platform)["cannot_run"]
+        assert cli.main(["show", name, "--platform", platform]) == 0
+        head = capsys.readouterr().out.splitlines()[1]
+        if why and platform == "almalinux-9":
+            assert said.endswith(f"it needs the provider vagrant, but {why}")
+            assert head == f"cannot run there: {said}"
+        else:
+            assert (said, head) == ("", "")
 
 
 def test_the_readme_is_about_what_is_built_here() -> None:

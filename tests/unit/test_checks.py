@@ -743,8 +743,8 @@ CASES = [
         {"nodes": 2, "resources": 2},
         cluster(MACHINE, CONNECTION),
         [
-            (cluster(MACHINE), "2 nodes and 1 resources"),
-            (cluster(MACHINE, CONNECTION, nodes_configured=1), "1 nodes and 2 resources"),
+            (cluster(MACHINE), "2 nodes and 1 resource"),
+            (cluster(MACHINE, CONNECTION, nodes_configured=1), "1 node and 2 resources"),
             (cluster(nodes_configured=0), "0 nodes and 0 resources"),
         ],
     ),
@@ -1860,7 +1860,7 @@ CASES += [
         {"nodes": R, "hosts": [NODE1, NODE2]},
         fleet(cluster(*FLEET)),
         [
-            (fleet(cluster(*FLEET), online=False), "1 are not: r2: remote node, offline"),
+            (fleet(cluster(*FLEET), online=False), "1 is not: r2: remote node, offline"),
             (fleet(cluster(FLEET[0], resource("r2", NODE1))), "node2: no connection is on it"),
             (cluster(*FLEET), "2 are not: r1: no such node"),
             (fleet(cluster(FLEET[0])), "r2: no connection"),
@@ -1876,7 +1876,7 @@ CASES += [
         "all_remote",
         {"nodes": R, "hosts": [NODE1]},
         fleet(cluster(FLEET[0], resource("r2", NODE1))),
-        [(fleet(cluster(*FLEET)), "1 are not: r2: connection Started node2")],
+        [(fleet(cluster(*FLEET)), "1 is not: r2: connection Started node2")],
         earlier=World(),
     ),
     Case(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -121,6 +122,13 @@ def python(script: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def arguments_of(of: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """Every command that takes arguments of its own."""
+    groups = [one for one in of._actions if isinstance(one, argparse._SubParsersAction)]
+    below = [command for group in groups for command in group.choices.values()]
+    return [one for command in below for one in arguments_of(command)] if below else [of]
+
+
 def make_lab(name: str) -> Lab:
     return Lab.create(name, SCENARIO, "debian-12", "podman")
 
@@ -141,6 +149,13 @@ def files(folder: Path) -> set[str]:
         (["up", WALK, "--untill", "4.1.1"], "unrecognized arguments: --untill"),
         (["completion", "fish"], "invalid choice: 'fish'"),
         (["exec", "example-host"], "required: COMMAND"),
+        (["exec", "example-host"], "try: lab exec [--name LAB] NODE -- COMMAND"),
+        (["exec", "example-host", "ls", "-l"], "put -- before COMMAND: -l is no option of lab"),
+        (["inside", "virsh", "list", "--all"], "put -- before COMMAND: --all is no option of"),
+        (["exec", "--nmae", "x", "example-host", "--", "ls", "-l"], "unrecognized arguments: --nm"),
+        (["list", "extra"], "unrecognized arguments: extra\n  try: lab list --help"),
+        (["fault", "list", "--al"], "unrecognized arguments: --al\n  try: lab fault list --help"),
+        (["--al", "list"], "unrecognized arguments: --al\n  try: lab --help"),
         (["up", "walkthrough"], f"no scenario 'walkthrough'; did you mean {WALK}?"),
         (["up", "nothing-like-it"], f"scenarios: {', '.join(scenario.names())}, or"),
         (["up", "missing.yaml"], "there is no scenario file missing.yaml"),
@@ -160,6 +175,11 @@ def files(folder: Path) -> set[str]:
             "no check, action, fault or audit 'guest_onlin'; valid: active_once,",
         ),
         (["down", "nemo", "--all"], "not both"),
+        (["up", WALK, *["--platform", "debian-12"] * 2], "--platform is given twice: this comm"),
+        (["show", WALK, *["--platform", "debian-12"] * 2], "--platform is given twice: this com"),
+        (["report", "--output", ""], "argument --output: must not be empty"),
+        (["report", "--output", "-", "--open"], "--open needs a file, and --output - writes none"),
+        (["matrix", "--output", ""], "argument --output: must not be empty"),
     ],
 )
 def test_bad_input(run: Run, state: Path, arguments: list[str], says: str) -> None:
@@ -190,6 +210,7 @@ def test_names_that_no_lab_can_have(run: Run, state: Path, name: str) -> None:
     ended = run("up", WALK, f"--name={name}")
     assert ended.status == 2
     assert "cannot name a lab" in ended.err
+    assert "--name NAME" in ended.err
     assert not files(state)
 
 
@@ -211,9 +232,16 @@ def test_a_lab_that_there_is_not(run: Run, arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["status"], ["ssh-config"], ["ssh", "example-host"], ["down"]]
+    ("arguments", "how"),
+    [
+        (["status"], "lab status NAME"),
+        (["ssh-config"], "lab ssh-config NAME"),
+        (["ssh", "example-host"], "--name NAME"),
+        (["down"], "lab down NAME, or --all"),
+        (["report"], "lab report NAME"),
+    ],
 )
-def test_which_lab(run: Run, arguments: list[str]) -> None:
+def test_which_lab(run: Run, arguments: list[str], how: str) -> None:
     ended = run(*arguments)
     assert ended.status == 2
     assert "there is no lab\n  try: lab up SCENARIO" in ended.err
@@ -221,7 +249,7 @@ def test_which_lab(run: Run, arguments: list[str]) -> None:
     make_lab("nemo")
     ended = run(*arguments)
     assert ended.status == 2
-    assert "say which lab: dory, nemo" in ended.err
+    assert f"say which lab: dory, nemo\n  try: {how}\n" in ended.err
 
 
 @pytest.mark.parametrize("command", ["ssh", "exec"])
@@ -433,6 +461,25 @@ def test_list_json(run: Run) -> None:
     assert WALK in [entry["scenario"] for entry in data["scenarios"]]
 
 
+@pytest.mark.parametrize("columns", [None, "0", "80"])
+def test_list_tells_problems_below_the_table(
+    run: Run, state: Path, monkeypatch: pytest.MonkeyPatch, columns: str | None
+) -> None:
+    """At their full width; and a terminal of no width is one of which nothing is known."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    make_lab("nemo")
+    (make_lab("dory").folder / "lab.json").write_text("{")
+    ended = run("list")
+    lines = [line.rstrip() for line in ended.out.splitlines()]
+    assert any(re.match(r"nemo +guest-walkthrough", line) for line in lines)
+    assert "dory  see below" in lines
+    (problem,) = [line for line in lines if line.startswith("dory: ")]
+    assert str(state / "labs" / "dory") in problem
+    assert any(line.startswith("vm-remote-nodes") for line in lines)
+
+
 def test_down_all_without_a_lab(run: Run) -> None:
     ended = run("down", "--all")
     assert (ended.status, ended.out) == (0, "there is no lab\n")
@@ -458,6 +505,13 @@ def test_exec_becomes_ssh(
     for name in ([], ["--name", "nemo"]):
         run("exec", "guest1", *name, "--", *words)
         assert became.pop() == ["ssh", "-F", str(lab.access.ssh_config), "guest1", line]
+
+
+@pytest.mark.parametrize("command", [["exec", "node1"], ["inside"]])
+def test_what_stands_behind_the_first_dashes_is_the_commands_own(command: list[str]) -> None:
+    words = ["grep", "--name", "--", "-x", "--", "f"]
+    for name in ([], ["--name", "nemo"]):
+        assert cli.parser().parse_args([*command, *name, "--", *words]).argv == words
 
 
 def test_inside_becomes_the_program_where_libvirtd_is(
@@ -503,7 +557,7 @@ def test_show(run: Run) -> None:
 
 def test_show_json(run: Run) -> None:
     data = json.loads(run("show", WALK, "--json").out)
-    assert set(data) == {"platform", "counts", "sections"}
+    assert set(data) == {"platform", "cannot_run", "counts", "sections"}
     assert data["platform"] == "debian-12"
     commands = [command for section in data["sections"] for command in section["commands"]]
     for command in commands:
@@ -546,6 +600,19 @@ def test_completion(run: Run, shell: str) -> None:
     assert shell == "tcsh" or "--keep-going" in script  # shtab knows no options there
     if shell == "bash":
         subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+@pytest.mark.parametrize("command", arguments_of(cli.parser()))
+def test_help_tells_of_every_argument(command: argparse.ArgumentParser) -> None:
+    for one in command._actions:
+        assert one.help, f"{command.prog}: {one.dest}"
+        if one.metavar == "PLATFORM" and one.dest != "drift":
+            assert ", ".join(platforms.names()) in one.help
+
+
+def test_help_says_which_providers_there_are(run: Run) -> None:
+    for command in ("up", "matrix", "doctor"):
+        assert all(name in run(command, "--help").out for name in providers.names())
 
 
 def test_version(run: Run) -> None:
@@ -613,10 +680,14 @@ def nemo(monkeypatch: pytest.MonkeyPatch) -> Lab:
         (["mend"], "invalid choice: 'mend'"),
         (["inject", "example-host"], "required: FAULT"),
         (["inject", "example-host", "gnaw"], "there is no fault 'gnaw'; faults: "),
-        (["inject", "example-host", "cut", "x"], "cut takes: lab fault inject NODE cut nothing"),
+        (["inject"], "the following arguments are required: NODE, FAULT\n"),
+        (
+            ["inject", "example-host", "cut", "x"],
+            "cut takes NODE and nothing else\n  try: lab fault inject NODE cut\n",
+        ),
         (
             ["inject", "example-host", "freeze"],
-            "freeze takes: lab fault inject NODE freeze PROCESS",
+            "freeze takes NODE and PROCESS\n  try: lab fault inject NODE freeze PROCESS\n",
         ),
         (
             ["inject", "example-host", "delay", "soon"],
@@ -641,7 +712,7 @@ def test_bad_faults(
     ended = run("fault", *arguments)
     assert (ended.status, ended.out) == (2, "")
     assert ended.err.startswith("lab: ")
-    assert says in ended.err.splitlines()[0]
+    assert says in ended.err
     assert faults.standing(nemo) == []
 
 
@@ -722,7 +793,8 @@ def test_what_is_not_healed_is_told_and_the_others_are_healed(
     monkeypatch.setattr(Lab, "machine", unreachable)
     ended = run("fault", "heal")
     assert ended.status == 1
-    assert "x on guest1 is frozen: guest1 cannot be reached" in ended.err
+    assert ended.err.count("x on guest1 is frozen: guest1 cannot be reached") == 1
+    assert "guest1" not in ended.out
     assert "  try: lab fault heal 7 --name nemo tries again" in ended.err
     assert "healed 1: the network cable of example-host is pulled" in ended.out
     assert [one.number for one in faults.standing(nemo)] == [7]
@@ -800,6 +872,9 @@ def test_report(run: Run, state: Path, tmp_path: Path) -> None:
     ended = run("report", "nemo", "--output", str(output))
     assert (ended.status, ended.out) == (0, f"{output}\n")
     assert output.read_text() == (folder / "report.html").read_text()
+    ended = run("report", "nemo", "--output", "-")
+    assert (ended.status, ended.out) == (0, output.read_text())
+    assert not Path("-").exists()
 
 
 def test_report_of_the_only_run_there_is(run: Run, state: Path) -> None:

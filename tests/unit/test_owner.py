@@ -225,5 +225,5 @@ def test_an_empty_name_is_no_name(run: Run, machines: Machines, command: list[st
     mine("nemo", machines)
     status, _, err = run(*command)
     assert status == 2
-    assert "'' is no lab's name" in err
+    assert ": must not be empty" in err
     assert machines.there == {"nemo"}
