@@ -14,7 +14,8 @@ from lab.auditor import Auditor
 from lab.errors import CannotRun, LabError
 from lab.events import Event, Listener, StepEnded, StepStarted
 from lab.images import Images
-from lab.lab import Lab, down, held
+from lab.lab import Lab
+from lab.labs import down, held
 from lab.plan import PlannedStep
 from lab.report.junit import JUnit
 from lab.report.results import Results

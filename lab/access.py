@@ -13,13 +13,15 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import secrets
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
-from lab import command, kvm
+from lab import command, kvm, stored
+from lab.errors import CannotRun
 from lab.fields import Family, Secret
 from lab.model import Scenario
 from lab.providers import Provider, networkd, networkmanager
@@ -54,7 +56,7 @@ class Access:
 
     def create_secrets(self) -> None:
         """Make every password that is not there yet."""
-        found = json.loads(self._secrets.read_text()) if self._secrets.exists() else {}
+        found = self._read() if self._secrets.exists() else {}
         if missing := [name for name in SECRETS if name not in found]:
             made = {name: secrets.token_urlsafe(_LENGTHS.get(name, 18)) for name in missing}
             draft = self._secrets.with_name("secrets.json.new")
@@ -64,16 +66,31 @@ class Access:
 
     def secret(self, name: str) -> str:
         """A password of this lab."""
-        found: dict[str, str] = json.loads(self._secrets.read_text())
-        return found[name]
+        return self._read()[name]
+
+    def _read(self) -> dict[str, str]:
+        """The passwords by name. Raises CannotRun where their file is damaged."""
+        try:
+            return stored.read(self._secrets, dict[str, str])
+        except ValueError as error:
+            raise CannotRun(
+                f"{self._secrets} is damaged: {error}",
+                hint=f"start over: lab down {self.folder.name}, then lab up",
+            ) from error
 
     def without_secrets(self, text: str) -> str:
         """The text with each password replaced by its name."""
         if self._known is None and self._secrets.exists():
-            self._known = json.loads(self._secrets.read_text())
+            self._known = self._read()
         for name, secret in (self._known or {}).items():
             text = text.replace(secret, f"(secret {name})")
         return text
+
+    def nodes(self) -> list[str]:
+        """Every machine in the config; none where that was not made yet."""
+        if not self.ssh_config.exists():
+            return []
+        return re.findall(r"^Host (\S+)$", self.ssh_config.read_text(), re.MULTILINE)
 
     def host_key(self, node: str) -> str:
         """The public key that a node shows: kind and key."""

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab import boxes, fetched, images, lock, paths, platforms, providers
-from lab import lab as labs
+from lab import record as records
 from lab.errors import Busy, LabError
 from lab.images import Images
 from lab.lab import Lab
@@ -140,7 +140,7 @@ def _users() -> dict[str, set[str]]:
     """
     found = Podman().users()
     known = set()
-    for name in labs.names():
+    for name in records.names():
         with suppress(LabError):  # a damaged record
             record = Lab.open(name).record
             if record.images:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
-from lab import __version__, paths
+from lab import __version__, paths, streams
 from lab.errors import EXIT_INTERRUPTED, LabError
 from lab.parsing import Once, Parser, something
 
@@ -23,19 +23,23 @@ exit status: 0 all is well, 1 a section or command failed, 2 bad input,
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
     signal.signal(signal.SIGTERM, _interrupt)
+    streams.mend()
     if not os.environ.get("COLUMNS", "").strip("0"):  # 0: not known, and no width to fold to
         os.environ.pop("COLUMNS", None)
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        options = parser().parse_args(given)
-        status: int = options.run(options)
-        sys.stdout.flush()
+        try:
+            options = parser().parse_args(given)
+            status: int = options.run(options)
+        except SystemExit as end:  # --help, --version
+            status = int(end.code or 0)
+        streams.flush()
         return status
     except KeyboardInterrupt:
         _complain("interrupted", "what is there stays: lab list shows it, lab down removes it")
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader (head, less) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.flush()
         return 0
     except LabError as error:
         _complain(error.message, error.hint)
@@ -43,8 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno is None:
             raise
-        place = f" ({error.filename})" if error.filename else ""
-        _complain(f"{error.strerror}{place}", "lab down removes what is there of a lab")
+        _unforeseen(error, next(iter(given), ""))
         return 3
 
 
@@ -71,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     up = command("up", "labs", "bring a scenario's lab up and run its sections")
     scenario = "a scenario's name (lab list tells of them) or a YAML file"
     up.add_argument("scenario", metavar="SCENARIO", help=scenario)
-    up.add_argument("--name", default="", help="the lab's name (default: the scenario's)")
+    up.add_argument("--name", type=something, help="the lab's name (default: the scenario's)")
     platforms = f"one of {', '.join(_platforms())}"
     about = f"what the nodes run, {platforms} (default: debian-12)"
     up.add_argument("--platform", action=Once, default="", metavar="PLATFORM", help=about)
@@ -103,8 +106,9 @@ def parser() -> argparse.ArgumentParser:
     about = "where logs, JUnit files and reports go"
     matrix.add_argument("--output", type=something, metavar="DIR", help=about)
 
+    alone = "default: the only lab"
     down = command("down", "labs", "remove a lab with everything that belongs to it")
-    down.add_argument("lab", nargs="?", default="", metavar="NAME", help="default: the only lab")
+    down.add_argument("lab", nargs="?", type=something, metavar="NAME", help=alone)
     down.add_argument("--all", action="store_true", help="every lab there is")
 
     command("list", "labs", "the labs that there are, and the scenarios", json=True)
@@ -140,17 +144,17 @@ def parser() -> argparse.ArgumentParser:
     command("schema", "plans", "print the JSON Schema of scenarios, for editors")
 
     status = command("status", "labs", "a lab's machines and cluster at a glance", json=True)
-    status.add_argument("lab", nargs="?", default="", metavar="NAME", help="default: the only lab")
+    status.add_argument("lab", nargs="?", type=something, metavar="NAME", help=alone)
 
     ssh = command("ssh", "nodes", "log in to a node")
     node = "a node or a guest of the lab: lab status shows them"
     ssh.add_argument("node", metavar="NODE", help=node)
-    ssh.add_argument("--name", default="", help="the lab (default: the only one)")
+    ssh.add_argument("--name", type=something, help="the lab (default: the only one)")
 
     run = command("exec", "nodes", "run a command on a node: lab exec NODE -- COMMAND")
     run.usage_line = "lab exec [--name LAB] NODE -- COMMAND"
     run.add_argument("node", metavar="NODE", help=node)
-    run.add_argument("--name", default="", help="the lab (default: the only one)")
+    run.add_argument("--name", type=something, help="the lab (default: the only one)")
     about = "several words are run as they are: -- grep 'a b' file; one is a line for root's shell"
     about += " there: -- 'crm_mon -1 | head'"
     run.add_argument("argv", nargs="+", metavar="COMMAND", help=about)
@@ -158,15 +162,15 @@ def parser() -> argparse.ArgumentParser:
     about = "run a program where a lab's libvirtd is: lab inside -- virsh list, … -- vagrant status"
     near = command("inside", "inside", about)
     near.usage_line = "lab inside [--name LAB] -- COMMAND"
-    near.add_argument("--name", default="", help="the lab (default: the only one)")
+    near.add_argument("--name", type=something, help="the lab (default: the only one)")
     about = "a program of this machine, with what it is given"
     near.add_argument("argv", nargs="+", metavar="COMMAND", help=about)
 
     config = command("ssh-config", "nodes", "print the path of a lab's OpenSSH config")
-    config.add_argument("lab", nargs="?", default="", metavar="NAME", help="default: the only lab")
+    config.add_argument("lab", nargs="?", type=something, metavar="NAME", help=alone)
 
     report = command("report", "labs", "write the report of a lab's last run as one HTML file")
-    report.add_argument("lab", nargs="?", default="", metavar="NAME", help="default: the only lab")
+    report.add_argument("lab", nargs="?", type=something, metavar="NAME", help=alone)
     report.add_argument("--open", action="store_true", help="show it in a browser")
     about = "default: beside the results; -: standard output"
     report.add_argument("--output", type=something, metavar="FILE", help=about)
@@ -186,7 +190,7 @@ def parser() -> argparse.ArgumentParser:
     about = "a fault's number: lab fault list shows it (default: all)"
     heal.add_argument("number", nargs="*", type=int, metavar="NUMBER", help=about)
     for deed in (inject, there, heal):
-        deed.add_argument("--name", default="", help="the lab (default: the only one)")
+        deed.add_argument("--name", type=something, help="the lab (default: the only one)")
 
     about = "save a lab as it is, go back to it, list and delete what there is"
     snapshot = commands.add_parser("snapshot", help=about, description=about)
@@ -201,7 +205,7 @@ def parser() -> argparse.ArgumentParser:
             "snapshot", metavar="SNAPSHOT", help="its name: lab snapshot list shows it"
         )
     for act in (keep, back, kept, gone):
-        act.add_argument("--name", default="", help="the lab (default: the only one)")
+        act.add_argument("--name", type=something, help="the lab (default: the only one)")
 
     about = "the images that machines are made of: build, list, prune, export"
     group = commands.add_parser("images", help=about, description=about)
@@ -256,6 +260,25 @@ def _command(module: str, name: str) -> Callable[[argparse.Namespace], int]:
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def _unforeseen(error: OSError, command: str) -> None:
+    """Complain of what the system did not allow, where nobody expected it."""
+    try:
+        if not error.filename:  # of something that is open: one line more tells whether it is this
+            sys.stdout.write("\n")
+        streams.flush()
+    except OSError as stuck:
+        error = OSError(stuck.errno, stuck.strerror, "standard output")
+    message, hint = str(error.strerror), ""
+    if error.filename:
+        message += f" ({error.filename})"
+    if setting := paths.setting_of(error.filename):
+        message += f", used because of {setting}"
+        hint = f"set {setting.partition('=')[0]} to a folder that can be written"
+    elif command in ("up", "down", "matrix"):
+        hint = "lab down removes what is there of a lab"
+    _complain(message, hint)
 
 
 def _complain(message: str, hint: str = "") -> None:

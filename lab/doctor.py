@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from lab import command, doctor_vagrant, images, kvm, paths, platforms
 from lab.errors import CannotRun, CommandFailed, LabError
@@ -53,6 +54,14 @@ REASONS = {
         f"an image build takes up to {images.ROOM >> 20} MiB",
         "free some room, or set LAB_CACHE to a folder on another disk",
     ),
+    "LAB_STATE": (
+        "labs and the results of runs are kept there",
+        "set LAB_STATE to a folder that can be written",
+    ),
+    "LAB_CACHE": (
+        "built images are kept there",
+        "set LAB_CACHE to a folder that can be written",
+    ),
     "/run": ("sockets, namespaces and locks are kept there", "make it writable for root"),
     "cgroups": ("podman needs pure v2", "boot with systemd.unified_cgroup_hierarchy=1"),
     "lab network": (
@@ -83,17 +92,15 @@ def examine(provider: str = AUTO) -> list[Finding]:
     findings = _quick()
     if sys.platform != "linux":
         return findings  # the rest asks the Linux kernel
+    findings += [_run(), _cgroups(), _network(), _overlay(), _netem()] if _is_root() else _untried()
+    findings += [_kvm(), _folder("LAB_STATE", paths.state), _folder("LAB_CACHE", paths.cache)]
+    if not findings[-1].ok:
+        return findings  # the rest looks into it
     known = [platforms.load(name) for name in platforms.built_here()]
     built = {platform.name for platform in known if images.built(platform)}
     return [
         *findings,
         _room(needed=not built),
-        _run(),
-        _cgroups(),
-        _network(),
-        _overlay(),
-        _netem(),
-        _kvm(),
         *(_mirror(p, needed=not built) for p in known),
         *(_images(p, built=p.name in built) for p in known),
         *_of_vagrant(provider, known),
@@ -152,7 +159,7 @@ def fix(say: Callable[[str], None], provider: str = AUTO) -> None:
             "there is no apt-get here to install packages with",
             hint=f"install what these Debian packages have: {names}",
         )
-    if os.geteuid() != 0:
+    if not _is_root():
         raise CannotRun(f"installing packages needs root: {names}", hint="run it as root")
     say(f"installing {names}")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
@@ -179,13 +186,36 @@ def _finding(name: str, ok: bool, seen: str, *, needed: bool = True, of: str = "
 
 
 def _quick() -> list[Finding]:
-    root = os.geteuid() == 0
+    root = _is_root()
     return [
         _finding("Linux", sys.platform == "linux", sys.platform),
         _finding("root", root, "it is" if root else f"user id {os.geteuid()}"),
         _finding("Python 3.11", sys.version_info >= (3, 11), machine.python_version()),
         *(program(name, package, why) for name, (package, why) in PROGRAMS.items()),
     ]
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _untried() -> list[Finding]:
+    """What is found out only by doing it."""
+    names = ("/run", "cgroups", "lab network", "overlay file system", "netem")
+    found = [_finding(name, False, "not tried: only root can", needed=False) for name in names]
+    return [replace(one, fix="run lab doctor as root: it tells") for one in found]
+
+
+def _folder(setting: str, where: Callable[[], Path]) -> Finding:
+    """Whether what lab keeps can be written there, or what is not there yet can be made."""
+    try:
+        folder = where()
+    except CannotRun as error:
+        return _finding(setting, False, error.message)
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    ok = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    problem = "not writable" if there.is_dir() else "no folder"
+    return _finding(setting, ok, f"{folder} can be written" if ok else f"{there} is {problem}")
 
 
 def _room(needed: bool) -> Finding:
@@ -262,8 +292,6 @@ def _images(platform: Platform, built: bool) -> Finding:
 
 def _try(argv: Sequence[str], stdin: str = "") -> str:
     """Run what lab itself will do; '' if it went well, else why not."""
-    if os.geteuid() != 0:
-        return "not tried: only root can"
     try:
         done = command.run(argv, within=10, stdin=stdin, check=False)
     except LabError as error:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lab import customize, fetched, images, kvm, memory, platforms, vagrant_cli
-from lab.errors import CannotRun, LabError
+from lab.errors import LabError
 from lab.finding import Finding, program
 from lab.model import Machine
 from lab.platform import Platform
@@ -134,7 +134,7 @@ def _fetched(platform: Platform) -> Finding:
         seen = "not fetched, or not of today's recipe"
         try:
             fetched.check(platform)
-        except CannotRun as error:
+        except LabError as error:
             seen, fix = error.message, error.hint
     return Finding(
         f"box of {platform.name}",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lab import lock, paths
 from lab.errors import CannotRun, CommandFailed
+from lab.stored import parsed
 from lab.together import on_each
 from lab.whole import write_json
 
@@ -107,7 +108,7 @@ def load(state: Path | None = None) -> list[Point]:
     if not file.exists():
         return []
     try:
-        return [Point(**one) for one in json.loads(file.read_text())]
+        return [Point(**one) for one in parsed(file.read_bytes())]
     except (ValueError, TypeError) as error:
         raise CannotRun(f"{file} is damaged: {error}", hint="remove it") from error
 

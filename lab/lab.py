@@ -1,8 +1,8 @@
-"""A lab: a scenario's machines on a provider, what of it is on disk, and its end.
+"""A lab: a scenario's machines on a provider, and what of it is on disk.
 
 The folder of a lab, <state>/labs/NAME:
 
-    lab.json        what it is: scenario file, platform, provider; the sections done
+    lab.json        what it is: scenario file, platform, provider; the sections done: see lab.record
     ssh_config …    keys, passwords, the way in: see lab.access
     ssh             a program that is ssh with that config, for libvirt
     faults/         those that stand: see lab.faults
@@ -10,23 +10,31 @@ The folder of a lab, <state>/labs/NAME:
     snapshots/      see lab.snapshots
     bmc.log         see lab.bmc
 
-A process that changes a lab holds /run/lab/locks/NAME.
+Which ones there are, and how one ends: see lab.labs.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lab import access, bmc, hypervisor, images, lock, memory, paths, platforms, providers, status
-from lab.errors import BadInput, CannotRun, LabError, Unreachable
+from lab import (
+    access,
+    bmc,
+    hypervisor,
+    images,
+    memory,
+    owner,
+    paths,
+    platforms,
+    providers,
+    status,
+)
+from lab import record as records
+from lab.errors import BadInput, LabError, Unreachable
 from lab.fields import GuestKind
 from lab.fleet import named
 from lab.images import Images
@@ -34,10 +42,10 @@ from lab.model import Guest, Scenario
 from lab.pacemaker import status_command
 from lab.platform import Platform
 from lab.providers import Order, Provider
+from lab.record import Record
 from lab.scenario import load as load_scenario
 from lab.status import ClusterStatus
 from lab.together import on_each
-from lab.whole import write_json
 
 if TYPE_CHECKING:
     from lab.guests import Guests
@@ -47,23 +55,6 @@ BOOT = 120.0  # seconds until a machine answers that was given power, or was tol
 GUEST_BOOT = 600.0  # the same of a guest, which may be emulated
 STATUS = 10.0  # seconds for crm_mon; one that takes longer is asking daemons that hang
 Say = Callable[[str], None]
-
-
-@dataclass
-class Record:
-    """What lab.json holds. `done`: the sections that passed, in order. `remotes`: how many
-    machines its fleet has, where that was asked for. `images`: the key of those that its machines
-    are made of; '' if there are none yet, or in the file of a lab that is older than this field.
-    """
-
-    name: str
-    scenario: str
-    platform: str
-    provider: str
-    created: float = field(default_factory=time.time)
-    done: list[str] = field(default_factory=list)
-    remotes: int | None = None
-    images: str = ""
 
 
 class Lab:
@@ -80,8 +71,15 @@ class Lab:
 
     @cached_property
     def scenario(self) -> Scenario:
-        """The scenario, read from its file."""
-        return load_scenario(Path(self.record.scenario), self.record.remotes)
+        """The scenario, read from its file. BadInput where that was moved, or has a mistake now."""
+        try:
+            return load_scenario(Path(self.record.scenario), self.record.remotes)
+        except BadInput as error:
+            raise BadInput(
+                f"the scenario of lab {self.name} cannot be used: {error.message}",
+                hint=f"put that file right; lab down {self.name} works without it, and so do "
+                "lab ssh and lab exec",
+            ) from error
 
     @cached_property
     def platform(self) -> Platform:
@@ -99,16 +97,12 @@ class Lab:
     @classmethod
     def open(cls, name: str) -> Lab:
         """The lab of that name; BadInput lists the ones there are."""
-        file = paths.labs() / name / "lab.json"
-        try:
-            return cls(Record(**json.loads(file.read_text())))
-        except FileNotFoundError:
-            there = ", ".join(names()) or "none; `lab up SCENARIO` makes one"
-            raise BadInput(f"there is no lab {name!r}; labs: {there}") from None
-        except (ValueError, TypeError) as error:
-            raise CannotRun(
-                f"{file} is damaged: {error}", hint=f"lab down {name} removes what is left of it"
-            ) from error
+        if name in records.names():  # else it is none, or a path
+            with suppress(FileNotFoundError):
+                return cls(records.read(name))
+        owner.require_own(name)
+        there = ", ".join(records.names()) or "none; `lab up SCENARIO` makes one"
+        raise BadInput(f"there is no lab {name!r}; labs: {there}")
 
     @classmethod
     def create(
@@ -116,13 +110,14 @@ class Lab:
     ) -> Lab:
         """A new lab, on disk only. Written down before anything of it exists."""
         lab = cls(Record(name, str(scenario.resolve()), platform, provider, remotes=remotes))
+        owner.claim(name)
         lab.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lab.save()
         return lab
 
     def save(self) -> None:
         """Write lab.json."""
-        write_json(self.folder / "lab.json", vars(self.record), indent=2)
+        records.write(self.record)
 
     # -- machines --------------------------------------------------------------------------
 
@@ -173,12 +168,19 @@ class Lab:
         from lab.machine import Machine  # paramiko takes long to import
 
         if node not in self._machines:
-            if node not in self.scenario.names:
-                raise BadInput(
-                    f"lab {self.name} has no node {node!r}; nodes: {', '.join(self.scenario.names)}"
-                )
+            self._check(node, self.scenario.names)
             self._machines[node] = Machine(node, self.access.ssh_config, self.access.known_hosts)
         return self._machines[node]
+
+    def require_node(self, node: str) -> None:
+        """Raise BadInput for a node that there is not: by the ssh config, once there is one, for
+        which the scenario's file need not be there any more.
+        """
+        self._check(node, self.access.nodes() or self.scenario.names)
+
+    def _check(self, node: str, nodes: Sequence[str]) -> None:
+        if node not in nodes:
+            raise BadInput(f"lab {self.name} has no node {node!r}; nodes: {', '.join(nodes)}")
 
     def guests(self, host: str, kind: GuestKind = "vm") -> Guests:
         """The guests of that kind on a host."""
@@ -301,57 +303,3 @@ class Lab:
             guests.close()
         for machine in self._machines.values():
             machine.close()
-
-
-def names() -> list[str]:
-    """Every lab on disk, sorted."""
-    return sorted(path.parent.name for path in paths.labs().glob("*/lab.json"))
-
-
-def down(name: str) -> bool:
-    """Remove all there is of a lab, also if its folder is damaged or gone; whether there was any.
-
-    Raises LabError if something could not be removed, and says what.
-    """
-    if name not in everything():  # `..` or `name/` is a path, but no lab
-        return False
-    bmc.stop(name)
-    for provider in providers.every():
-        provider.down(name)  # also one that sees nothing now, as after a reboot of this machine
-    shutil.rmtree(paths.labs() / name, ignore_errors=True)
-    return True
-
-
-def everything() -> list[str]:
-    """Every lab of which anything is there: on disk, at a provider, or its BMCs."""
-    there = bmc.names()
-    if paths.labs().exists():
-        there |= {path.name for path in paths.labs().iterdir()}
-    for provider in providers.every():
-        there |= provider.labs()
-    return sorted(there)
-
-
-@contextmanager
-def held(name: str, *, within: float = 0.0) -> Iterator[None]:
-    """Hold a lab against other lab processes while the block runs.
-
-    The lock's file goes with the lab: it is removed if the lab is gone after the block.
-    """
-    file = paths.RUN / "locks" / name
-    with lock.hold(file, f"lab {name}", within=within):
-        try:
-            yield
-        finally:
-            if not (paths.labs() / name).exists():
-                file.unlink(missing_ok=True)
-
-
-def summary(lab: Lab) -> dict[str, Any]:
-    """A lab in plain data, for `lab list --json`."""
-    running = lab.provider.running(lab.name)
-    return {
-        **vars(lab.record),
-        "machines": {node: running.get(node, False) for node in lab.scenario.nodes},
-        "sections": [step.section for step in lab.scenario.steps],
-    }

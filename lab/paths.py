@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
+
+from lab.errors import CannotRun
 
 ROOT = Path(__file__).resolve().parent.parent
 BOXES = ROOT / "boxes"
@@ -20,12 +23,12 @@ RUN = Path("/run/lab")
 
 
 def cache() -> Path:
-    """The folder of built images."""
+    """The folder of built images. Raises CannotRun where there is no home directory for it."""
     return _own("LAB_CACHE", "XDG_CACHE_HOME", ".cache")
 
 
 def state() -> Path:
-    """The folder of labs and of their results."""
+    """The folder of labs and of their results. Raises CannotRun as `cache` does."""
     return _own("LAB_STATE", "XDG_STATE_HOME", ".local/state")
 
 
@@ -49,8 +52,28 @@ def stamped(top: Path, what: str = "") -> Path:
     return folder
 
 
+def setting_of(file: object) -> str:
+    """The setting, and its value, by which a file is where it is: '' if it is by none."""
+    if isinstance(file, str):
+        for name, folder in (("LAB_STATE", state), ("LAB_CACHE", cache)):
+            with suppress(CannotRun):
+                top, path = folder(), Path(file).absolute()
+                # Also what is on the way to the folder, which is not there yet.
+                if path.is_relative_to(top) or top.is_relative_to(path):
+                    return f"{name}={top}"
+    return ""
+
+
 def _own(variable: str, xdg: str, fallback: str) -> Path:
     if own := os.environ.get(variable):
         return Path(own).absolute()
-    base = os.environ.get(xdg)
-    return (Path(base) if base else Path.home() / fallback) / "lab"
+    if base := os.environ.get(xdg):
+        return Path(base) / "lab"
+    try:
+        return Path.home() / fallback / "lab"
+    except RuntimeError as error:
+        raise CannotRun(
+            f"{variable} has no default here: HOME is not set, and user id {os.geteuid()} has no "
+            "home directory",
+            hint=f"set {variable} to a folder, or HOME",
+        ) from error

@@ -66,7 +66,7 @@ class ScenarioFile(pytest.File):
         """The lab, brought up at the first call."""
         if self._run is None:
             from lab import doctor
-            from lab.lab import down, everything, held
+            from lab.labs import down, everything, held
             from lab.up import Wish, opened
 
             option = self.config.getoption

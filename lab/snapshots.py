@@ -12,7 +12,6 @@ and open connections of a container that is a machine.
 
 from __future__ import annotations
 
-import json
 import re
 import time
 import xml.etree.ElementTree as ET
@@ -24,10 +23,11 @@ from pathlib import Path
 
 import libvirt
 
-from lab import faults, siblings
+from lab import faults, siblings, stored
 from lab.errors import BadInput, CannotRun, LabError
 from lab.lab import Lab
 from lab.providers import libvirtd
+from lab.stored import Moment
 from lab.together import AT_ONCE, on_each
 from lab.whole import write_json
 
@@ -43,9 +43,9 @@ class Snapshot:
     """
 
     name: str
-    at: float
-    done: tuple[str, ...] = ()
-    machines: tuple[str, ...] = ()
+    at: Moment
+    done: tuple[str, ...]
+    machines: tuple[str, ...]
     damaged: str = ""
 
 
@@ -168,13 +168,10 @@ def listed(lab: Lab) -> list[Snapshot]:
     found = []
     for path in (lab.folder / "snapshots").glob("*.json"):
         try:
-            one = json.loads(path.read_text())
-            found.append(
-                Snapshot(path.stem, float(one["at"]), tuple(one["done"]), tuple(one["machines"]))
-            )
-        except (ValueError, KeyError, TypeError) as error:
+            found.append(stored.read(path, Snapshot, name=path.stem))
+        except ValueError as error:
             why = f"{path} is damaged: {error}"
-            found.append(Snapshot(path.stem, path.stat().st_mtime, damaged=why))
+            found.append(Snapshot(path.stem, path.stat().st_mtime, (), (), why))
     return sorted(found, key=lambda one: one.at)
 
 

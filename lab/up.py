@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import faults, lifecycle, paths, platforms, providers
+from lab import faults, lifecycle, owner, paths, platforms, providers
 from lab import plan as plans
 from lab import scenario as scenarios
 from lab.auditor import Auditor
@@ -17,10 +17,11 @@ from lab.errors import BadInput, CannotRun
 from lab.events import Listener, Progress, RunStarted, Verdict
 from lab.fields import NAME
 from lab.fleet import named
-from lab.lab import Lab, held
-from lab.lab import names as lab_names
+from lab.lab import Lab
+from lab.labs import held
 from lab.plan import PlannedStep
 from lab.providers.choice import Choice, choice
+from lab.record import names as lab_names
 from lab.report.junit import JUnit
 from lab.report.results import Results
 from lab.report.transcript import Transcript
@@ -101,8 +102,10 @@ def opened(wish: Wish, listener: Listener) -> Iterator[Run]:
     _check_name(name)
     with held(name), ExitStack() as stack:
         chosen = Choice("")
+        owner.require_own(name)
         if name in lab_names():
             lab = _there(name, path, wish)
+            owner.claim(name)  # this machine may have been rebooted since
         else:
             chosen = choice(wish.provider, scenario, platform)
             lab = _new(name, path, wish, chosen.provider)

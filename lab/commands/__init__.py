@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from lab.errors import BadInput
-from lab.lab import Lab, everything
+from lab.lab import Lab
+from lab.record import names
 
 STDOUT = "-"  # in place of a file's name
 _ENDLESS = 100_000  # characters of a line that no terminal folds
@@ -46,9 +48,22 @@ def only(there: list[str], how: str) -> str:
     raise BadInput(f"say which lab: {', '.join(there)}", hint=how)
 
 
-def opened(name: str, how: str = "--name NAME") -> Lab:
-    """The lab of that name, or the only one for ''. `how`: as `only`."""
-    return Lab.open(name or only(everything(), how))
+def opened(name: str | None, how: str = "--name NAME") -> Lab:
+    """The lab of that name; where none was given, the only one on disk. `how`: as `only`."""
+    return Lab.open(name or only(names(), how))
+
+
+def output_file(name: str) -> Path:
+    """Where a command is to write. Raises BadInput for a folder, and for what can be in none."""
+    file = Path(name)
+    above = next((one for one in file.absolute().parents if one.exists()), Path("/"))
+    if file.is_dir():
+        problem = "it is a folder"
+    elif not above.is_dir():
+        problem = f"{above} is no folder"
+    else:
+        return file
+    raise BadInput(f"{file} cannot be written: {problem}", hint="give the name of a file")
 
 
 def aside(line: str) -> None:

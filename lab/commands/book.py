@@ -13,7 +13,7 @@ from rich.text import Text
 
 from lab import book as books
 from lab import coverage, paths, recorded
-from lab.commands import STDOUT, Screen, aside, columns, print_json, print_page
+from lab.commands import STDOUT, Screen, aside, columns, output_file, print_json, print_page
 from lab.coverage import Cover, Last, Plans, Ran, Row
 from lab.drift import Difference, Drift, drift
 from lab.errors import BadInput
@@ -78,6 +78,8 @@ def _check(options: argparse.Namespace) -> None:
         raise BadInput("--drift names the platform already: no --platform")
     if options.html and options.json:
         raise BadInput("give --html or --json, not both")
+    if options.html and options.html != STDOUT:
+        output_file(options.html)
 
 
 def _given(options: argparse.Namespace) -> list[str]:

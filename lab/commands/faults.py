@@ -8,8 +8,7 @@ from dataclasses import asdict
 from typing import Annotated, Any, get_args, get_origin
 
 from lab import doctor as doctors
-from lab import faults
-from lab import lab as labs
+from lab import faults, labs
 from lab.commands import Screen, aside, columns, opened, print_json
 from lab.errors import BadInput, LabError
 from lab.vocabulary import Word

@@ -20,6 +20,7 @@ from lab.commands import Screen, aside, columns, print_json
 from lab.errors import BadInput
 from lab.fetched import Offer
 from lab.platform import Platform
+from lab.report.screen import Lasting
 
 if TYPE_CHECKING:
     from lab.cache import Stored
@@ -34,18 +35,20 @@ def build_(options: argparse.Namespace) -> int:
         doctors.require_box()
     else:
         doctors.require()
+    # A build goes on when nobody looks any more.
+    tell = Lasting(markup=False, emoji=False, highlight=False, soft_wrap=True).print
     for platform in wanted:
         began = time.monotonic()
         before = images.built(platform)
-        made = images.ensure(platform, print, offer)
+        made = images.ensure(platform, tell, offer)
         there = before == made
         took = "there already" if there else f"built in {time.monotonic() - began:.0f} s"
-        print(f"{platform.name}: {took}, {made.folder}")
+        tell(f"{platform.name}: {took}, {made.folder}")
         if options.box or platform.box:
             there = boxes.made(made)
             with images.in_use():
                 box = boxes.ensure(made)
-            print(f"box {boxes.name(made)}: {'there already' if there else 'made'}, {box}")
+            tell(f"box {boxes.name(made)}: {'there already' if there else 'made'}, {box}")
     return 0
 
 

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import argparse
 import webbrowser
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from lab import bmc, faults, paths, platforms
+from lab import bmc, faults, labs, owner, paths, platforms
 from lab import doctor as doctors
-from lab import lab as labs
+from lab import record as records
 from lab import scenario as scenarios
-from lab.commands import STDOUT, Screen, aside, columns, only, opened, print_json, print_page
+from lab.commands import (
+    STDOUT,
+    Screen,
+    aside,
+    columns,
+    only,
+    opened,
+    output_file,
+    print_json,
+    print_page,
+)
 from lab.errors import BadInput, LabError
 from lab.lab import Lab
+
+if TYPE_CHECKING:
+    from lab.up import Outcome
 
 
 def up_(options: argparse.Namespace) -> int:
@@ -27,7 +41,7 @@ def up_(options: argparse.Namespace) -> int:
     doctors.require(options.provider)
     wish = Wish(
         scenario=options.scenario,
-        name=options.name,
+        name=options.name or "",
         platform=options.platform,
         provider=options.provider,
         until=options.until,
@@ -36,19 +50,24 @@ def up_(options: argparse.Namespace) -> int:
     )
     with Report() as console:
         outcome = up(wish, console)
+    with suppress(BrokenPipeError):  # the exit status tells it all the same
+        _tell(outcome, f"lab up {options.scenario} --name {outcome.name}")
+    return 0 if outcome.verdict == "passed" else 1
+
+
+def _tell(outcome: Outcome, again: str) -> None:
+    """What a run came to, and what can be done with its lab."""
     name = outcome.name
     print(f"\ntranscript and results: {outcome.results}")
     if outcome.verdict != "passed":
         print(f"the lab is left as it is: lab ssh NODE --name {name} looks at it,")
-        print(f"lab up {options.scenario} --name {name} does the failed section again, from its")
+        print(f"{again} does the failed section again, from its")
         print("start: what it did already must be undone first;")
         print(f"lab down {name} removes it")
-        return 1
+        return
     if outcome.left:
-        again = f"lab up {options.scenario} --name {name}"
         print(f"still to do: {', '.join(outcome.left)}; {again} carries on")
     print(f"the lab is up: lab status {name}, lab ssh NODE --name {name}, lab down {name}")
-    return 0
 
 
 def down_(options: argparse.Namespace) -> int:
@@ -56,7 +75,9 @@ def down_(options: argparse.Namespace) -> int:
     doctors.require()
     if options.all and options.lab:
         raise BadInput("give a lab's name or --all, not both")
-    there = labs.everything()
+    if options.lab:
+        owner.require_own(options.lab)
+    there = labs.ours()
     names = there if options.all else [options.lab or only(there, "lab down NAME, or --all")]
     if options.lab and options.lab not in there:
         raise BadInput(f"there is no lab {options.lab!r}; labs: {', '.join(there) or 'none'}")
@@ -68,6 +89,10 @@ def down_(options: argparse.Namespace) -> int:
         if not found:
             raise BadInput(f"there is no lab {name!r}; labs: {', '.join(there) or 'none'}")
         print(f"lab {name} is removed; the results of its runs stay")
+    if options.all:
+        for name in labs.everything():
+            if place := owner.elsewhere(name):
+                print(f"lab {name} stays: it belongs to LAB_STATE={place}")
     return 0
 
 
@@ -77,8 +102,8 @@ def list_(options: argparse.Namespace) -> int:
     rows: list[dict[str, Any]] = []
     for name in labs.everything():
         try:
-            if name not in labs.names():
-                raise LabError("machines without their folder; lab down removes them")
+            if owner.elsewhere(name) or name not in records.names():
+                raise LabError(labs.remains(name))
             rows.append(labs.summary(Lab.open(name)))
         except LabError as error:  # half of a lab: it is listed, so that it can be removed
             rows.append({"name": name, "problem": error.message})
@@ -189,14 +214,14 @@ def report_(options: argparse.Namespace) -> int:
     from lab.report import html, results
 
     there = sorted(path.parent.name for path in paths.results().glob("*/latest"))
-    name = options.lab or only(labs.everything() or there, "lab report NAME")
+    name = options.lab or only(records.names() or there, "lab report NAME")
     run = paths.results() / name / "latest"
     if not (run / "results.jsonl").exists():
         raise BadInput(f"no run of a lab {name!r} is on record; runs: {', '.join(there) or 'none'}")
     events = results.read(run / "results.jsonl")
     if options.output == STDOUT:
         return print_page(html.render(events))
-    output = Path(options.output) if options.output else run.resolve() / "report.html"
+    output = output_file(options.output) if options.output else run.resolve() / "report.html"
     html.write(output, events)
     print(output)
     if options.open and not webbrowser.open(output.resolve().as_uri()):

@@ -6,19 +6,18 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
-
-from rich.console import Console
+from contextlib import suppress
 
 from lab import customize, images, kvm, paths, platforms, providers
 from lab import doctor as doctors
-from lab.commands import print_json
+from lab.commands import output_file, print_json
 from lab.errors import BadInput, CannotRun
 from lab.matrix import cells as plan
 from lab.matrix.cells import Cell
 from lab.matrix.outcome import summary, write_summary
 from lab.matrix.run import run
 from lab.report.matrix import Matrix
+from lab.report.screen import Lasting
 
 
 def matrix_(options: argparse.Namespace) -> int:
@@ -28,11 +27,12 @@ def matrix_(options: argparse.Namespace) -> int:
     selected = plan.select(options.scenario, options.platform, options.provider)
     cells = plan.shard(selected.cells, number, count)
     slow = _require(options, cells)
-    output = Path(options.output) if options.output else paths.stamped(paths.state() / "matrix")
+    output = output_file(f"{options.output}/summary.json").parent if options.output else None
+    output = output or paths.stamped(paths.state() / "matrix")
     output.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     # JSON alone goes to standard output.
-    with Matrix(Console(stderr=True) if options.json else None) as screen:
+    with Matrix(Lasting(stderr=True) if options.json else None) as screen:
         if slow:
             screen.say(f"virtual machines are emulated: {slow}")
         outcomes, status = run(cells, output, screen, jobs=options.jobs, keep=options.keep)
@@ -41,7 +41,8 @@ def matrix_(options: argparse.Namespace) -> int:
         write_summary(output, data)
         screen.print(outcomes, selected.left_out, seconds, str(output))
     if options.json:
-        print_json(data)
+        with suppress(BrokenPipeError):  # the exit status tells it all the same
+            print_json(data)
     if status == 130:
         print("lab: interrupted", file=sys.stderr)
     return status

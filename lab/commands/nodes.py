@@ -37,6 +37,6 @@ def ssh_config_(options: argparse.Namespace) -> int:
 
 def _become_ssh(name: str, node: str, command: list[str]) -> None:
     lab = opened(name)
-    lab.machine(node)  # BadInput for a node that is none
+    lab.require_node(node)
     sys.stdout.flush()
     os.execvp("ssh", ["ssh", "-F", str(lab.access.ssh_config), node, *command])

@@ -65,8 +65,13 @@ def doctor_(options: argparse.Namespace) -> int:
     again = "lab doctor --fix"
     if options.provider != providers.AUTO:
         again += f" --provider {options.provider}"
-    print("this machine can run labs" if not bad else f"{len(bad)} missing; try {again}")
-    return 3 if bad else 0
+    if not bad:
+        print("this machine can run labs")
+        return 0
+    names = ", ".join(finding.name for finding in bad)
+    fixable = any(finding.packages for finding in bad)
+    print(f"{len(bad)} missing: {names}{f'; try {again}' if fixable else ''}")
+    return 3
 
 
 def check_(options: argparse.Namespace) -> int:

@@ -7,8 +7,7 @@ import time
 from dataclasses import asdict
 
 from lab import doctor as doctors
-from lab import lab as labs
-from lab import snapshots
+from lab import labs, snapshots
 from lab.commands import Screen, columns, opened, print_json
 
 

@@ -14,17 +14,20 @@ functions return what is still broken, '' if nothing is.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from pydantic import ConfigDict
+
+from lab import stored
 from lab.context import Context
 from lab.errors import BadInput, CannotRun, LabError
+from lab.stored import Moment
 from lab.vocabulary import Vocabulary, Word
 from lab.whole import write_json
 
@@ -52,11 +55,13 @@ class Standing:
     `before`: what its healing needs to know of the time before it.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     number: int
     fault: str
     arguments: dict[str, Any]
     before: Any = None
-    at: float = field(default_factory=time.time)
+    at: Moment = field(default_factory=time.time)
 
     @property
     def word(self) -> Word:
@@ -118,15 +123,25 @@ def heal(lab: Lab, one: Standing) -> None:
 
 
 def standing(lab: Lab) -> list[Standing]:
-    """Every fault of the lab that is not healed, in the order of their injection."""
+    """Every fault of the lab that is not healed, in the order of their injection.
+
+    Raises CannotRun where what is written down of one is damaged.
+    """
     found = []
     for path in (lab.folder / "faults").glob("*.json"):
         try:
-            found.append(Standing(int(path.stem), **json.loads(path.read_text())))
-            if found[-1].fault not in load().words:
-                raise ValueError(f"there is no fault {found[-1].fault!r}")
-        except (ValueError, TypeError) as error:
-            raise BadInput(f"{path} is damaged: {error}") from error
+            one = stored.read(path, Standing, number=int(path.stem))
+            if one.fault not in load().words:
+                raise ValueError(f"there is no fault {one.fault!r}")
+            stored.checked(one.arguments, one.word.arguments)
+            found.append(one)
+        except FileNotFoundError:  # it was healed just now
+            continue
+        except ValueError as error:
+            raise CannotRun(
+                f"{path} is damaged: {error}",
+                hint=f"lab down {lab.name}, then lab up; without that file nobody heals the fault",
+            ) from error
     return sorted(found, key=lambda one: one.number)
 
 

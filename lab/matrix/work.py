@@ -20,7 +20,7 @@ from typing import IO
 from lab import paths
 from lab.deadline import Deadline
 from lab.errors import LabError
-from lab.lab import everything
+from lab.labs import everything
 from lab.matrix.cells import Cell
 from lab.report import results
 

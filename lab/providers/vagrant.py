@@ -28,7 +28,6 @@ from lab.model import Machine
 from lab.providers import LOCK, MACHINERY, WAIT, Order, libvirtd, network
 from lab.providers.choice import crowded, only_containers
 from lab.providers.vagrant_nodes import disks, identity, management, network_xml, nodes_file
-from lab.providers.vagrant_program import Program
 
 UP = 1800.0  # seconds for `vagrant up`; three emulated machines take about 100
 EMULATED = 3.0  # times longer: an idle one boots in 30 s, and those of a lab boot at once
@@ -41,6 +40,8 @@ class Vagrant(network.Switch):
     name = "vagrant"
 
     def up(self, order: Order) -> None:
+        from lab.providers.vagrant_program import Program  # python-vagrant looks for vagrant
+
         if reason := only_containers(order.machines, {}):
             raise BadInput(f"provider vagrant: {reason}", hint="--provider podman")
         if order.lab in libvirtd.labs():

@@ -6,8 +6,8 @@ ended, is `lab.command`'s business.
 
 from __future__ import annotations
 
+import logging
 import re
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,9 +16,12 @@ from lab.errors import CommandFailed, CommandTimeout
 from lab.providers import libvirtd
 from lab.vagrant_cli import ASK, OWN, PLAIN
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # it warns where vagrant is missing; doctor says it better
-    import vagrant
+# It warns where vagrant is missing; doctor says it better.
+_said = logging.getLogger("vagrant")
+_said.addHandler(logging.NullHandler())
+_said.propagate = False
+
+import vagrant  # noqa: E402
 
 
 def settings(nodes: Path) -> dict[str, str | None]:

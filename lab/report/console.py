@@ -31,7 +31,7 @@ from lab.events import (
     Waiting,
 )
 from lab.report import Report
-from lab.report.screen import LiveLine, say
+from lab.report.screen import Lasting, LiveLine, say
 from lab.report.summary import STYLES, Summary
 from lab.report.text import (
     WORDS,
@@ -66,7 +66,7 @@ class Console(Report):
     def __init__(
         self, screen: Screen | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._screen = screen or Screen()
+        self._screen = screen or Lasting()
         if isinstance(self._screen.file, io.TextIOWrapper):
             # A run must not end because a terminal has no letter for an arrow.
             self._screen.file.reconfigure(errors="replace")

@@ -15,7 +15,7 @@ from lab.matrix.cells import Cell, LeftOut
 from lab.matrix.outcome import Ending, Outcome
 from lab.matrix.work import Work
 from lab.report import Report
-from lab.report.screen import is_terminal, say
+from lab.report.screen import Lasting, is_terminal, say
 from lab.report.text import duration, one_line
 from lab.wording import counted
 
@@ -41,7 +41,7 @@ class Matrix(Report):
     """Says when a cell starts and ends; on a terminal, rows at the bottom show what runs."""
 
     def __init__(self, screen: Screen | None = None) -> None:
-        self._screen = screen or Screen()
+        self._screen = screen or Lasting()
         self._live: Live | None = None
         self._shown = 0.0
 

@@ -10,6 +10,7 @@ from typing import Any
 from lab.errors import BadInput
 from lab.events import Event, Waiting
 from lab.report import Report
+from lab.stored import parsed
 
 
 class Results(Report):
@@ -49,7 +50,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def _parse(line: bytes) -> dict[str, Any]:
-    event = json.loads(line)
+    event = parsed(line)
     if not isinstance(event, dict) or "event" not in event:
         raise ValueError("no key 'event'")
     return event

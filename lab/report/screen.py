@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from rich.console import Console as Screen
@@ -14,6 +15,17 @@ from lab.events import Waiting
 from lab.report.text import one_line
 
 _QUIET = 1.0  # a command that ends sooner is not worth a line that flickers
+
+
+class Lasting(Screen):
+    """rich's, for what goes on when nobody looks any more; that one would exit with 1 by itself."""
+
+    def on_broken_pipe(self) -> None:
+        """The reader (head, less) is gone: from here on nothing is printed."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())  # what is still in a buffer goes there at the end
+        os.close(nowhere)
 
 
 def is_terminal(screen: Screen) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from lab import command, paths
-from lab.lab import everything
+from lab.labs import everything
 from lab.providers import cgroups, containers, controllers
 
 SETTLED = 20.0  # seconds until what is between two states, as machines come and go, is in one

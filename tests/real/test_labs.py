@@ -15,7 +15,7 @@ from conftest import Started, eventually, lab
 from leftovers import traces
 
 from lab import command, paths, platforms, scenario
-from lab.lab import everything
+from lab.labs import everything
 from lab.providers import cgroups
 from lab.providers.choice import choice
 

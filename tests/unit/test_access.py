@@ -12,6 +12,7 @@ from typing import cast
 import pytest
 
 from lab.access import SECRETS, Access
+from lab.errors import CannotRun
 from lab.model import Entry, Guest, Machine, Scenario, Step
 from lab.providers import Provider
 
@@ -245,3 +246,13 @@ def test_no_secrets_yet(tmp_path: Path) -> None:
     assert access.without_secrets("xyzzy") == "xyzzy"
     (tmp_path / "secrets.json").write_text('{"hacluster": "xyzzy"}')
     assert access.without_secrets("xyzzy") == "(secret hacluster)"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "[" * 100_000, '{"bmc": 5}', "\0"])
+def test_damaged_passwords_are_named(tmp_path: Path, content: str) -> None:
+    access = Access(tmp_path)
+    access.create_secrets()
+    (tmp_path / "secrets.json").write_text(content)
+    for ask in (access.create_secrets, lambda: access.secret("bmc")):
+        with pytest.raises(CannotRun, match=r"secrets\.json is damaged: "):
+            ask()

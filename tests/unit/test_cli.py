@@ -34,7 +34,8 @@ from lab import doctor as doctors
 from lab.actions import action
 from lab.errors import Unreachable
 from lab.events import RunEnded, RunStarted
-from lab.lab import Lab, held
+from lab.lab import Lab
+from lab.labs import held
 from lab.machine import Machine
 from lab.providers import Wire, libvirtd, network
 
@@ -276,7 +277,7 @@ def test_down_takes_names_and_no_paths(run: Run, state: Path, tmp_path: Path, na
 
 
 def test_down_in_the_library_takes_names_and_no_paths(state: Path) -> None:
-    from lab.lab import down
+    from lab.labs import down
 
     make_lab("nemo")
     before = files(state)
@@ -376,14 +377,57 @@ def test_no_provider_program_is_no_traceback(run: Run, monkeypatch: pytest.Monke
 # -- damaged labs ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"name": "nemo"}', '{"x": 1}', "\0"])
+DAMAGED = {
+    "": "Expecting value",
+    "{": "Expecting property name",
+    "[]": "it should be a mapping",
+    "null": "it should be a mapping",
+    '{"name": "nemo"}': "scenario: is missing",
+    '{"x": 1}': "name: is missing",
+    "\0": "",
+    "[" * 100_000: "it is nested too deeply",
+    "\ud800": "Expecting value",
+}
+WRONG = [
+    ("done", 5, "done: should be a list"),
+    ("done", [5], "done.0: should be text"),
+    ("name", "dory", "name: it is 'dory', in the folder of nemo"),
+    ("name", ["nemo"], "name: should be text"),
+    ("scenario", "a\0b", "scenario: String should match"),
+    ("created", "x", "created: Input should be a valid number"),
+    ("created", 1e300, "created: Input should be less than"),
+    ("created", float("nan"), "created: Input should be a finite number"),
+    ("remotes", "many", "remotes: Input should be a valid integer"),
+    ("zzz", 1, "zzz: is nothing that this version of lab knows"),
+]
+
+
+@pytest.mark.parametrize("command", [["status"], ["up", WALK, "--name"]])
+@pytest.mark.parametrize(("key", "value", "says"), WRONG)
+def test_a_lab_with_a_wrong_value(
+    run: Run, state: Path, command: list[str], key: str, value: object, says: str
+) -> None:
+    make_lab("nemo")
+    file = state / "labs" / "nemo" / "lab.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
+    ended = run(*command, "nemo")
+    assert ended.status == 3
+    assert f"{file} is damaged: {says}" in ended.err
+    assert ended.err.endswith("try: lab down nemo removes what is left of it\n")
+    (row,) = json.loads(run("list", "--json").out)["labs"]
+    assert row["name"] == "nemo"
+    assert says in row["problem"]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
 @pytest.mark.parametrize("command", ["status", "ssh-config"])
 def test_a_damaged_lab(run: Run, state: Path, content: str, command: str) -> None:
     make_lab("nemo")
-    (state / "labs" / "nemo" / "lab.json").write_text(content)
+    file = state / "labs" / "nemo" / "lab.json"
+    file.write_text(content, errors="surrogatepass")
     ended = run(command, "nemo")
     assert ended.status == 3
-    assert "lab.json is damaged" in ended.err
+    assert f"{file} is damaged: {DAMAGED[content]}" in ended.err
     assert "try: lab down nemo" in ended.err
     listed = run("list", "--json")
     assert listed.status == 0
@@ -802,8 +846,9 @@ def test_a_damaged_record_of_a_fault(run: Run, nemo: Lab, arguments: list[str]) 
     file = nemo.folder / "faults" / "1.json"
     file.write_text("{")
     ended = run(*arguments)
-    assert ended.status == 2
+    assert ended.status == 3
     assert f"{file} is damaged" in ended.err
+    assert "try: lab down nemo" in ended.err
 
 
 # -- report ---------------------------------------------------------------------------------
@@ -867,8 +912,8 @@ def test_a_report_that_cannot_be_written(run: Run, state: Path, tmp_path: Path) 
     (tmp_path / "file").touch()
     for place in (tmp_path / "file" / "mine.html", tmp_path):
         ended = run("report", "nemo", "--output", str(place))
-        assert (ended.status, ended.out) == (3, "")
-        assert str(tmp_path) in ended.err
+        assert (ended.status, ended.out) == (2, "")
+        assert f"{place} cannot be written: " in ended.err
 
 
 def test_a_report_without_a_browser(run: Run, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -381,7 +381,7 @@ def test_what_the_command_says_of_the_provider(
     assert said() == (0, [lacks, good])
     assert said("--provider", "vagrant") == (
         3,
-        [lacks, "2 missing; try lab doctor --fix --provider vagrant"],
+        [lacks, "2 missing: libvirtd, dnsmasq; try lab doctor --fix --provider vagrant"],
     )
     status, lines = said("--provider", "podman")
     assert (status, lines[-1]) == (0, good)
@@ -417,3 +417,72 @@ def test_fetched_boxes(machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert found["box of centos-7"].ok
     assert found["box of centos-stream-9"].seen == "made a node of"
     assert not found["box of almalinux-9"].ok
+
+
+# Folders, mirrors, and who is not root
+
+
+@pytest.mark.parametrize("setting", ["LAB_STATE", "LAB_CACHE"])
+def test_a_folder_that_is_a_file(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, setting: str
+) -> None:
+    assert machine.user == 0
+    monkeypatch.setattr(images, "sources", lambda _: ["deb somewhere bookworm main"])
+    (tmp_path / "file").touch()
+    for name in ("LAB_STATE", "LAB_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path / "new"))
+    assert by_name(setting).ok
+    monkeypatch.setenv(setting, str(tmp_path / "file" / "below"))
+    finding = by_name(setting)
+    assert (finding.ok, finding.needed) == (False, True)
+    assert finding.seen == f"{tmp_path / 'file'} is no folder"
+    assert finding.fix == f"set {setting} to a folder that can be written"
+
+
+def test_a_folder_that_is_read_only(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert machine.user == 0
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "new"))
+    monkeypatch.setattr("os.access", lambda path, _mode: path != tmp_path)
+    finding = by_name("LAB_CACHE")
+    assert (finding.ok, finding.seen) == (False, f"{tmp_path} is not writable")
+
+
+def test_no_folder_at_all(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise CannotRun("LAB_CACHE has no default here")
+
+    assert machine.user == 0
+    monkeypatch.setattr(paths, "cache", homeless)
+    assert by_name("LAB_CACHE").seen == "LAB_CACHE has no default here"
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize("setting", ["LAB_MIRROR", "LAB_MIRROR_DEBIAN_12"])
+@pytest.mark.parametrize("said", ["nonsense", "ftp://x", "http://", "http:x", "http://a b", "/x"])
+def test_a_mirror_that_is_none(monkeypatch: pytest.MonkeyPatch, setting: str, said: str) -> None:
+    monkeypatch.setenv(setting, said)
+    finding = by_name("package mirror for debian-12")
+    assert not finding.ok
+    assert finding.seen.startswith(f"{setting}={said} is no address of a mirror: ")
+    monkeypatch.setenv(setting, "http://mirror.test/debian")
+    assert by_name("package mirror for debian-12").ok
+
+
+def test_who_is_not_root_lacks_root_alone(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.user = 1000
+    monkeypatch.setattr(images, "sources", lambda _: ["deb somewhere bookworm main"])
+    monkeypatch.setattr(doctor, "_folder", lambda name, _: doctor._finding(name, True, ""))
+    monkeypatch.setattr(doctor, "_room", lambda **_: doctor._finding("disk space", True, ""))
+    assert cli.main(["doctor", "--fix", "--provider", "podman"]) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("MISS")] == ["MISS  root: user id 1000"]
+    assert lines[0] == "no package is missing"
+    assert lines[-1] == "1 missing: root"
+    for name in ("/run", "cgroups", "lab network", "overlay file system", "netem"):
+        at = lines.index(f"note  {name}: not tried: only root can")
+        assert lines[at + 2] == "      how to get it:  run lab doctor as root: it tells"
+    assert machine.ran == []

@@ -294,13 +294,23 @@ def test_what_is_not_healed_stays_on_record(
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "null", "7", '{"x": 1}', '{"fault": "cut"}', "\0"]
+    "content",
+    [
+        *("", "{", "[]", "null", "7", '{"x": 1}', '{"fault": "cut"}', "\0", "[" * 100_000),
+        '{"fault": "cut", "arguments": {"node": "node1"}, "at": "x"}',
+        '{"fault": "cut", "arguments": {"node": "node1"}, "at": 1e300}',
+        '{"fault": "cut", "arguments": {"node": "node1"}, "at": 1.0, "zzz": 1}',
+        '{"fault": "cut", "arguments": ["node1"], "at": 1.0}',
+        '{"fault": "cut", "arguments": {}, "at": 1.0}',
+        '{"fault": "cut", "arguments": {"node": 5}, "at": 1.0}',
+        '{"fault": "gnaw", "arguments": {"node": "node1"}, "at": 1.0}',
+    ],
 )
 def test_a_damaged_record_is_named(lab: FakeLab, content: str) -> None:
     lab.inject("cut", node="node1")
     file = lab.folder / "faults" / "2.json"
     file.write_text(content)
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(CannotRun) as caught:
         faults.standing(lab.real)
     assert caught.value.message.startswith(f"{file} is damaged: ")
 
@@ -308,7 +318,7 @@ def test_a_damaged_record_is_named(lab: FakeLab, content: str) -> None:
 def test_a_file_that_is_no_record_is_named(lab: FakeLab) -> None:
     lab.inject("cut", node="node1")
     (lab.folder / "faults" / "1.json").rename(lab.folder / "faults" / "one.json")
-    with pytest.raises(BadInput, match=r"one\.json is damaged"):
+    with pytest.raises(CannotRun, match=r"one\.json is damaged"):
         faults.standing(lab.real)
 
 
@@ -428,7 +438,7 @@ def test_a_record_of_a_fault_that_there_is_no_more(lab: FakeLab) -> None:
     lab.inject("cut", node="node1")
     file = lab.folder / "faults" / "1.json"
     file.write_text(file.read_text().replace("cut", "gnaw"))
-    with pytest.raises(BadInput, match=r"1\.json is damaged"):
+    with pytest.raises(CannotRun, match=r"1\.json is damaged"):
         print([one.text for one in faults.standing(lab.real)])
 
 

@@ -159,6 +159,7 @@ def test_names_in_words(names: list[str], text: str) -> None:
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     monkeypatch.setenv("LAB_STATE", str(tmp_path))
+    monkeypatch.setattr(paths, "RUN", tmp_path / "run")
     return Lab.create("big", FILE, "debian-12", "podman", 9)
 
 

@@ -17,8 +17,9 @@ from lab import faults, hypervisor, paths
 from lab.auditor import Auditor
 from lab.errors import BadInput, CommandFailed
 from lab.faults import NotHealed
-from lab.lab import Lab, Record
+from lab.lab import Lab
 from lab.machine import Result
+from lab.record import Record
 from lab.scenario import load
 from lab.survey import Surveyor
 from lab.vms import VirtualMachines

@@ -54,6 +54,7 @@ class Cluster:
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     monkeypatch.setenv("LAB_STATE", str(tmp_path))
+    monkeypatch.setattr(paths, "RUN", tmp_path / "run")
     scenario = paths.SCENARIOS / "remote-walkthrough.yaml"
     made = Cluster(Lab.create("nemo", scenario, "debian-12", "podman"))
     monkeypatch.setattr(made.lab, "machine", made.machine)

@@ -14,8 +14,7 @@ from typing import Any
 import libvirt
 import pytest
 
-from lab import command, libvirt_client, lifecycle, paths, providers
-from lab import lab as labs
+from lab import command, labs, libvirt_client, lifecycle, paths, providers
 from lab.errors import CommandTimeout
 from lab.lifecycle import Lifecycle
 from lab.providers import libvirtd, network, vagrant

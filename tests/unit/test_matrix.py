@@ -26,7 +26,7 @@ from test_matrix_cells import BARE, Virtual, cell, names, virtual
 from lab import boxes, cli, images, kvm, memory, paths, platforms, providers
 from lab import doctor as doctors
 from lab.errors import BadInput, CannotRun, CommandTimeout
-from lab.lab import everything
+from lab.labs import everything
 from lab.matrix import outcome as outcomes
 from lab.matrix import run as runs
 from lab.matrix import schedule, work

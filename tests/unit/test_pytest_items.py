@@ -10,8 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from lab import doctor, paths, plan, platforms, scenario, up
-from lab import lab as labs
+from lab import doctor, labs, paths, plan, platforms, scenario, up
 from lab.events import Listener, StepEnded
 from lab.fields import GuestPlace
 from lab.plan import PlannedStep

@@ -38,11 +38,12 @@ from lab.events import (
     Verdict,
     Waiting,
 )
-from lab.lab import Lab, Record
+from lab.lab import Lab
 from lab.machine import Result
 from lab.model import Announcement, Departure
 from lab.plan import PlannedCommand, PlannedPart, PlannedStep, Use, key
 from lab.platform import Platform
+from lab.record import Record
 from lab.reporter import Reporter
 from lab.runner import Runner
 from lab.status import ClusterStatus, FailedAction, NodeStatus, NoStatus, ResourceStatus

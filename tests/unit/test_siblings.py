@@ -114,6 +114,7 @@ def test_a_labs_guests_are_of_its_platform(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, platform: str, direct: bool, place: str
 ) -> None:
     monkeypatch.setattr(paths, "state", lambda: tmp_path)
+    monkeypatch.setattr(paths, "RUN", tmp_path / "run")
     monkeypatch.setattr("lab.providers.vagrant.Vagrant.guests", lambda _: place)
     path = scenario.find("guest-walkthrough")
     lab = Lab.create("a", path, platform, "vagrant")

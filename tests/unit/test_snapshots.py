@@ -17,8 +17,9 @@ import pytest
 from lab import faults, paths, snapshots, up
 from lab.commands import snapshots as commands
 from lab.errors import BadInput, CannotRun, CommandFailed, LabError
-from lab.lab import Lab, Record
+from lab.lab import Lab
 from lab.providers import libvirtd
+from lab.record import Record
 
 
 @dataclass

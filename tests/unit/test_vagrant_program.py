@@ -5,6 +5,8 @@ The `vagrant` here is a script in PATH that writes down how it was called.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -180,6 +182,24 @@ def test_a_question_has_a_deadline(fake: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(command, "run", run)
     vagrant_cli.ask("--version")
     assert deadlines == [vagrant_cli.ASK]
+
+
+def test_nothing_is_said_where_vagrant_is_missing(tmp_path: Path) -> None:
+    """python-vagrant complains of it when it is imported; `lab list` does not import it at all."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c"),
+            "import sys; from lab import providers; providers.every(); "
+            "assert 'vagrant' not in sys.modules; import lab.providers.vagrant_program as p; "
+            "assert 'vagrant' in sys.modules; assert p.vagrant.which('vagrant') is None",
+        ],
+        cwd=paths.ROOT,
+        env={"PATH": str(tmp_path), "PYTHONWARNINGS": "default::UserWarning"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_plugins(fake: Path) -> None:
