@@ -83,7 +83,7 @@ def run(options: Options, say: Say) -> list[Row]:
 def _by_lab(lab: Lab, role: str) -> float:
     """A section of one command and one expectation, by the runner."""
     wanted = {"resource_role": {"resource": RESOURCE, "role": role}}
-    use = Use(*checks.load().use(wanted, lab.scenario.names))
+    use = Use(*checks.load().use(wanted, lab.scenario.names, lab.scenario.guests))
     change = PlannedCommand(
         nodes=(labs.HOST,), text=_later(role), exit=(0,), secret="", adapted=False, book=(), why=""
     )

@@ -59,7 +59,7 @@ def script(folder: Path, steps: list[PlannedStep]) -> list[str]:
 
 
 def use(check: str, **arguments: Any) -> Use:
-    return Use(*CHECKS.use({check: arguments}, [HOST, GUEST]))
+    return Use(*CHECKS.use({check: arguments}, [HOST, GUEST], [GUEST]))
 
 
 # -- all of the plan ------------------------------------------------------------------------
