@@ -69,9 +69,12 @@ def await_makers(lab: str) -> None:
 
 def _processes() -> Iterator[tuple[int, list[str]]]:
     """The number and the command line of each process of this machine."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):  # it has ended meanwhile
-            yield int(path.parent.name), path.read_text(errors="replace").split("\0")
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile, or is the kernel's own
+            folder.joinpath("exe").readlink()
+            # For a moment there is none, while it becomes another program.
+            line = wait_for((folder / "cmdline").read_bytes, bool, Deadline(1))
+            yield int(folder.name), line.decode(errors="replace").split("\0")
 
 
 def remove(containers: list[dict[str, Any]]) -> None:
