@@ -126,7 +126,7 @@ def _survives_a_reboot(one: Lab) -> None:
 
 def _refused(one: Lab) -> None:
     """What cannot be injected leaves nothing behind."""
-    with pytest.raises(BadInput, match="two groups or more"):
+    with pytest.raises(BadInput, match="two groups of nodes or more"):
         faults.inject(one, "partition", {"groups": [["node1", "node2"]]})
     assert faults.standing(one) == []
 
