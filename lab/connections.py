@@ -11,6 +11,7 @@ import io
 import logging
 import socket
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,8 @@ from lab.errors import Unreachable
 
 T = TypeVar("T")
 CONNECT = 10.0  # seconds for a connection, for a session on it, and for a log-in
+PULSE = 5.0  # seconds between two questions whether the machine is there
+SILENCE = 60.0  # seconds without an answer after which it is not: one that is emulated takes some
 LOST = (OSError, EOFError, paramiko.SSHException)  # how fabric and paramiko say that one is lost
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # what it says, it raises as well
@@ -128,8 +131,8 @@ class Connections:
                 link = link.gateway
             connection.open()
             transport = connection.transport
-            transport.set_keepalive(5)
             transport.channel_timeout = CONNECT
+            threading.Thread(target=_pulse, args=(transport,), daemon=True).start()
         except (*LOST, invoke.exceptions.Exit) as error:
             _close(connection)
             reason = str(error) or type(error).__name__
@@ -206,6 +209,21 @@ class Connection(fabric.Connection):  # type: ignore[misc]  # fabric has no type
                 start_new_session=True,
             )
         return ours
+
+
+def _pulse(transport: paramiko.Transport) -> None:
+    """Close the connection once the machine answers no more: a virtual one that loses its power
+    ends none of its connections, and a command would be waited for until its deadline.
+
+    (paramiko's own keepalive asks, and does not care for the answer.)
+    """
+    while transport.is_active():
+        silent = threading.Timer(SILENCE, transport.close)
+        silent.daemon = True
+        silent.start()
+        transport.global_request("keepalive@openssh.com", wait=True)
+        silent.cancel()
+        transport.join(PULSE)  # until it ends
 
 
 def _close(connection: fabric.Connection) -> None:

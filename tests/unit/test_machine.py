@@ -220,6 +220,20 @@ def test_a_connection_that_is_lost_during_a_command(machine: Machine) -> None:
     assert machine.run("echo next").stdout == "next\n"
 
 
+def test_a_machine_that_says_nothing_more_during_a_command(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a virtual one that lost its power: its connections stand, and are silent."""
+    monkeypatch.setattr(connections, "PULSE", 0.1)
+    monkeypatch.setattr(connections, "SILENCE", 1.0)
+    assert machine.run("sleep 2; echo there").stdout == "there\n"  # its server answers
+    started = time.monotonic()
+    with pytest.raises(Unreachable, match="connection to node was lost"):
+        machine.run("server=$PPID; kill -STOP $server; sleep 9; kill -KILL $server")
+    assert time.monotonic() - started < 8
+    assert machine.run("echo next").stdout == "next\n"
+
+
 def test_a_connection_that_is_lost_between_commands(machine: Machine) -> None:
     """What is kept may end: the machine is rebooted by others, a cluster among them."""
     machine.run("(sleep 0.1; kill -9 $PPID) > /dev/null 2>&1 &")
