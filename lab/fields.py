@@ -6,6 +6,7 @@ Each is a type that pydantic validates, with what an editor's JSON Schema says o
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Annotated, Any, Literal, get_args
@@ -44,12 +45,8 @@ Operation = Literal[
 ]
 
 
-@dataclass(frozen=True)
-class Shape:
-    """Marks text that has to match a regular expression, and says in words what it has to be."""
-
-    pattern: str  # with its anchors, as JSON Schema wants it
-    what: str
+class _Mark(ABC):
+    """Marks a value that has to pass a check, and says the same in JSON Schema."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -59,7 +56,26 @@ class Shape:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        return {**handler(schema), "pattern": self.pattern}
+        return {**handler(schema), **self._schema()}
+
+    @abstractmethod
+    def _schema(self) -> dict[str, Any]:
+        """What JSON Schema says of it."""
+
+    @abstractmethod
+    def _checked(self, value: Any) -> Any:
+        """The value. Raises ValueError, which says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Shape(_Mark):
+    """Marks text that has to match a regular expression, and says in words what it has to be."""
+
+    pattern: str  # with its anchors, as JSON Schema wants it
+    what: str
+
+    def _schema(self) -> dict[str, Any]:
+        return {"pattern": self.pattern}
 
     def _checked(self, value: str) -> str:
         if not re.fullmatch(self.pattern, value):
@@ -68,7 +84,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Between:
+class Between(_Mark):
     """Marks a number that has bounds, both of them included."""
 
     low: int
@@ -79,15 +95,8 @@ class Between:
         """What it has to be, in words."""
         return f"a whole number from {self.low} to {self.high}"
 
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._checked, handler(source))
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {**handler(schema), "minimum": self.low, "maximum": self.high}
+    def _schema(self) -> dict[str, Any]:
+        return {"minimum": self.low, "maximum": self.high}
 
     def _checked(self, value: int) -> int:
         if not self.low <= value <= self.high:

@@ -30,11 +30,14 @@ _COMPLETE = {
     "name": _LABS,
     "node": _NODES,
 }
-_BASH = """\
+# The same in both shells.
+_FOLDER = """\
 _lab_folders() {
   printf '%s\\n' "${LAB_STATE:-${XDG_STATE_HOME:-$HOME/.local/state}/lab}/labs"
 }
 
+"""
+_BASH = """\
 # $1: the word so far. `files` in its name tells the script that slashes belong behind folders.
 _lab_scenarios_or_files() {
   compgen -W "{scenarios}" -- "$1"
@@ -56,10 +59,6 @@ _lab_nodes() {
 }
 """
 _ZSH = """\
-_lab_folders() {
-  printf '%s\\n' "${LAB_STATE:-${XDG_STATE_HOME:-$HOME/.local/state}/lab}/labs"
-}
-
 _lab_scenarios_or_files() {
   _alternative 'scenarios:scenario:({scenarios})' 'files:file:_files -g "*.y(a|)ml"'
 }
@@ -96,7 +95,7 @@ def completion_(options: argparse.Namespace) -> int:
             action.complete = known  # type: ignore[attr-defined]
         elif action.dest in choices and action.choices is None:
             action.choices = choices[action.dest]
-    preamble = {"bash": _BASH, "zsh": _ZSH}.get(options.shell, "")
+    preamble = {"bash": _FOLDER + _BASH, "zsh": _FOLDER + _ZSH}.get(options.shell, "")
     preamble = preamble.replace("{scenarios}", " ".join(scenario.names()))
     print(shtab.complete(top, shell=options.shell, preamble=preamble))
     return 0

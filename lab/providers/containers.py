@@ -95,12 +95,11 @@ def remove(containers: list[dict[str, Any]]) -> None:
         raise LabError(f"these cgroups of removed containers stay: {' '.join(still.split())}")
 
 
-def volume(lab: str, node: str) -> str:
-    """A volume for that machine, made now unless it is there; its name.
+def volume(lab: str, name: str) -> str:
+    """A volume of that name for a machine of the lab, made now unless it is there; its name.
 
     It has the lab's label, so that it is found when its container is gone.
     """
-    name = f"lab-{lab}-{node}"
     if name not in volumes(lab):
         podman(["volume", "create", "--label", f"lab={lab}", name])
     return name

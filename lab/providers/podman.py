@@ -93,7 +93,8 @@ class Podman(network.Switch):
 
     def _create(self, order: Order, node: str, image: str) -> None:
         machine = order.machines[node]
-        run = ["run", "--detach", "--name", _name(order.lab, node), "--hostname", node]
+        name = _name(order.lab, node)
+        run = ["run", "--detach", "--name", name, "--hostname", node]
         labels = ["--label", f"lab={order.lab}", "--label", f"node={node}"]
         init, first = "/sbin/init", "--systemd=always"
         if machine.slim:
@@ -110,9 +111,12 @@ class Podman(network.Switch):
         if machine.hypervisor:
             mounts += ["--volume", f"{order.images.folder}:/srv/images:ro"]
             # A volume is no overlay file system, so that podman there can stack its own on it.
-            mounts += ["--volume", f"{volume(order.lab, node)}:/var/lib/containers"]
+            mounts += [
+                "--volume",
+                f"{volume(order.lab, name)}:/var/lib/containers",
+            ]
             groups = controllers.create(_groups(order.lab, node))
-            may_mount = "".join(f"{name}\n" for name in controllers.hierarchies())
+            may_mount = "".join(f"{one}\n" for one in controllers.hierarchies())
             (FOLDER / order.lab / node / "controllers").write_text(may_mount)
         wire = [f"--network=ns:{network.namespace(order.lab, node)}"]
         # Of hundreds that are made at once podman 4.3 now and then fails with one ("name is already

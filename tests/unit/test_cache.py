@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from typed import typed
 
-from lab import boxes, cache, cli, command, images, paths, platforms, providers
+from lab import boxes, cache, command, images, paths, platforms, providers
 from lab import doctor as doctors
 from lab.errors import Busy
 from lab.images import Images
@@ -112,10 +113,7 @@ def set_names(*keys: str) -> list[str]:
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    status = cli.main(["images", *arguments])
-    said = capsys.readouterr()
-    assert "Traceback" not in said.err
-    return status, said.out, said.err
+    return typed(capsys, "images", *arguments)
 
 
 @contextmanager

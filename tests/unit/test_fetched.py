@@ -18,9 +18,10 @@ from typing import Any
 
 import pytest
 from loopback import Web, serving
+from typed import typed
 
 from lab import boxes as vagrant_boxes
-from lab import catalogue, cli, customize, fetched, images, paths, platforms
+from lab import catalogue, customize, fetched, images, paths, platforms
 from lab.catalogue import Entry
 from lab.errors import BadInput, CannotRun
 from lab.fetched import Offer
@@ -593,9 +594,7 @@ def test_a_record_that_is_damaged_is_none(write: Write, tmp_path: Path) -> None:
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    status = cli.main(["images", *arguments])
-    said = capsys.readouterr()
-    return status, said.out, said.err
+    return typed(capsys, "images", *arguments)
 
 
 @pytest.fixture

@@ -6,12 +6,14 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from typed import typed
 
-from lab import cli, paths, providers
 from lab import doctor as doctors
+from lab import paths, providers
 from lab.lab import Lab
 
 Run = Callable[..., tuple[int, str, str]]
@@ -45,12 +47,7 @@ def labs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def main(*arguments: str) -> tuple[int, str, str]:
-        status = cli.main(arguments)
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return main
+    return partial(typed, capsys)
 
 
 @pytest.fixture

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typed import typed
 
-from lab import cli, owner, paths, providers
 from lab import doctor as doctors
+from lab import owner, paths, providers
 from lab.errors import BadInput
 from lab.lab import Lab
 from lab.labs import down, held
@@ -66,12 +68,7 @@ def theirs(tmp_path: Path, machines: Machines, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def main(*arguments: str) -> tuple[int, str, str]:
-        status = cli.main(arguments)
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return main
+    return partial(typed, capsys)
 
 
 def mine(name: str, machines: Machines) -> None:
