@@ -3,7 +3,7 @@
 SCENARIO ?= guest-walkthrough
 BIN := .venv/bin
 STAGES := lint types unit real
-# How many real tests run at once: mostly they wait for clusters, not for a processor.
+# How many tests run at once. Real ones mostly wait for clusters, not for a processor.
 WORKERS ?= 2
 # Which benchmarks, and options of theirs: BENCH="walkthrough --rounds 3"; none: the usual ones.
 BENCH ?=
@@ -64,7 +64,7 @@ run-types:
 	$(BIN)/mypy
 
 run-unit:
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS)
 
 run-vagrant:  # one after the other: their machines take all that there is
 	$(BIN)/pytest -m vagrant --durations 0 --durations-min 5 tests/real
