@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import shtab
 
 from lab import actions, audits, checks, faults, platforms, providers, scenario
-from lab.cli import parser
+from lab.grammar import parser
 
 _SCENARIOS = {"bash": "_lab_scenarios_or_files", "zsh": "_lab_scenarios_or_files", "tcsh": "f"}
 _LABS = {"bash": "_lab_labs", "zsh": "_lab_labs"}

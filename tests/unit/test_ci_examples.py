@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lab import cli
+from lab import grammar
 from lab.errors import BadInput
 from lab.matrix import cells, outcome
 
@@ -58,7 +58,7 @@ def accepted(line: str) -> Any:
         assert set(words) <= set(targets), line
         return words
     assert program == ".venv/bin/lab", line
-    return cli.parser().parse_args(words)
+    return grammar.parser().parse_args(words)
 
 
 @pytest.mark.parametrize(("commands", "jobs"), [(hub_commands, HUB_JOBS), (lab_commands, LAB_JOBS)])

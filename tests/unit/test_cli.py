@@ -22,6 +22,7 @@ from lab import (
     checks,
     cli,
     faults,
+    grammar,
     paths,
     platforms,
     providers,
@@ -512,7 +513,7 @@ def test_exec_becomes_ssh(
 def test_what_stands_behind_the_first_dashes_is_the_commands_own(command: list[str]) -> None:
     words = ["grep", "--name", "--", "-x", "--", "f"]
     for name in ([], ["--name", "nemo"]):
-        assert cli.parser().parse_args([*command, *name, "--", *words]).argv == words
+        assert grammar.parser().parse_args([*command, *name, "--", *words]).argv == words
 
 
 def test_inside_becomes_the_program_where_libvirtd_is(
@@ -607,7 +608,7 @@ def test_completion(run: Run, shell: str) -> None:
         subprocess.run(["bash", "-n"], input=script, text=True, check=True)
 
 
-@pytest.mark.parametrize("command", arguments_of(cli.parser()))
+@pytest.mark.parametrize("command", arguments_of(grammar.parser()))
 def test_help_tells_of_every_argument(command: argparse.ArgumentParser) -> None:
     for one in command._actions:
         assert one.help, f"{command.prog}: {one.dest}"
