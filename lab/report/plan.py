@@ -133,7 +133,9 @@ def _show_act(screen: Screen, use: Use) -> None:
 
 
 def _show_command(screen: Screen, command: PlannedCommand) -> None:
-    mark, style = ("adapted ", "yellow") if command.adapted else (_MARGIN, "")
+    mark, style = _MARGIN, ""
+    if command.adapted:
+        mark, style = ("adapted " if command.book else "added   "), "yellow"
     _show_typed(screen, mark, command.nodes, command.text or "(left out)", style)
     _show_ends(screen, command.exit, command.secret)
     if command.adapted:

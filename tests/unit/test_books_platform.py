@@ -118,8 +118,21 @@ def test_show_tells_that_nothing_is_adapted(capsys: pytest.CaptureFixture[str]) 
     assert cli.main(["show", "guest-walkthrough", "--platform", "centos-7"]) == 0
     printed = capsys.readouterr().out
     assert "44 commands of the book verbatim, 0 adapted, 0 added" in printed
-    assert "adapted [" not in printed
+    assert not re.search(r"^(adapted|added) ", printed, re.MULTILINE)
     assert "instead of" not in printed
+
+
+def test_show_marks_each_command_as_it_counts_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["show", "guest-walkthrough", "--platform", "debian-12"]) == 0
+    printed = capsys.readouterr().out
+    counts = show(capsys, "guest-walkthrough", "debian-12")["counts"]
+    added = re.findall(r"^added +\[root@.*\n +because: ", printed, re.MULTILINE)
+    assert len(added) == counts["added"] > 0
+    # One of the book's commands may be several here.
+    adapted = re.findall(
+        r"^adapted +\[root@.*\n +(?:reads: .*\n +)?instead of: ", printed, re.MULTILINE
+    )
+    assert len(adapted) >= counts["adapted"] > 0
 
 
 # -- the plan is for what is there ----------------------------------------------------------
