@@ -138,7 +138,7 @@ def _nodes(commands: Commands) -> None:
 
 
 def _faults(commands: Commands) -> None:
-    deeds = _group(commands, "fault", "break something of a lab, list what is broken, mend it")
+    deeds = _group(commands, "fault", "break something of a lab, list what is broken, heal it")
     inject = _command(deeds, "inject", "faults", "inject a fault; lab words lists them")
     about = f"{_NODE}; for partition: the groups, node1,remote1/node2"
     inject.add_argument("node", metavar="NODE", help=about)
