@@ -8,8 +8,10 @@ from lab import bmc, pacemaker
 from lab.errors import CommandFailed, LabError, Unreachable
 from lab.lab import Lab
 from lab.machine import Machine
+from lab.survey import EMULATED
 from lab.together import on_each
 
+_EACH = 20.0  # seconds for each command; on a guest more
 # file name -> command; what a machine does not have fails and leaves its message in the file
 _COMMANDS = {
     "journal.txt": "journalctl --no-pager -o short-precise -n 5000",
@@ -49,9 +51,10 @@ def _node(lab: Lab, machine: Machine, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     node = machine.name
     commands = {"crm_mon.xml": pacemaker.status_command(lab.platform), **_COMMANDS}
+    within = _EACH * (EMULATED if node in lab.scenario.guests else 1)
     for name, line in commands.items():
         try:
-            _write(lab, folder / name, machine.run(line, within=20).output)
+            _write(lab, folder / name, machine.run(line, within=within).output)
         except Unreachable as error:
             _write(lab, folder / "unreachable.txt", error.message + "\n")
             break

@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # the audits' names are needed to read a scenario, a lab is n
 
 WITHIN = 20.0  # seconds for all of a node's survey
 _EACH = 6  # seconds for each of its three slow parts, so that one that hangs is named
-_EMULATED = 3  # times as long for a guest: its processor may be an emulated one
+EMULATED = 3  # times as long for a guest: its processor may be an emulated one
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Surveyor:
         return node in self._lab.scenario.cluster_nodes
 
     def _patience(self, node: str) -> int:
-        return _EMULATED if node in self._lab.scenario.guests else 1
+        return EMULATED if node in self._lab.scenario.guests else 1
 
     def _script(self, node: str, token: str) -> str:
         cursor = self._cursors.get(node)

@@ -10,7 +10,7 @@ from typing import Any
 
 from lab import command
 from lab.deadline import Deadline, wait_for
-from lab.errors import CannotRun, LabError
+from lab.errors import CannotRun, CommandFailed, LabError
 from lab.providers import cgroups
 
 SWEEP = 20.0  # seconds until the cgroups of what was killed are empty
@@ -45,7 +45,7 @@ def listed(lab: str = "") -> list[dict[str, Any]]:
     if not cgroups.entered():
         return []  # none that runs; `down` looks more closely
     label = f"lab={lab}" if lab else "lab"
-    listing = podman(["ps", "--all", "--format=json", f"--filter=label={label}"])
+    listing = _asked(["ps", "--all", "--format=json", f"--filter=label={label}"])
     entries: list[dict[str, Any]] = json.loads(listing or "[]")
     return entries
 
@@ -109,7 +109,19 @@ def volumes(lab: str) -> list[str]:
     """The volumes of a lab's machines."""
     if not cgroups.entered():
         return []
-    return podman(["volume", "ls", "--quiet", f"--filter=label=lab={lab}"]).split()
+    return _asked(["volume", "ls", "--quiet", f"--filter=label=lab={lab}"]).split()
+
+
+def _asked(arguments: Sequence[str]) -> str:
+    """What podman lists. Another `lab down` may be at work: podman 4.3 fails where a volume goes
+    while it lists them, and with the last lab goes the namespace that podman runs in.
+    """
+    for _ in range(2):
+        with suppress(CommandFailed):
+            return podman(arguments)
+        if not cgroups.entered():
+            return ""
+    return podman(arguments)
 
 
 def remove_volumes(lab: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +26,10 @@ from xdist.scheduler import LoadScopeScheduling
 from lab import paths, platforms, scenario
 from lab.errors import CannotRun
 from lab.providers import containers
+
+# A shell without job control lets what it starts in the background ignore Ctrl-C, and so would each
+# `lab` that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LAB = [sys.executable, "-m", "lab.cli"]
 LONG = 2700.0  # seconds: more than any command of these tests may take
@@ -53,8 +58,9 @@ class Done:
 
     @property
     def json(self) -> Any:
-        """Its output as JSON."""
-        return json.loads(self.output)
+        """Its output as JSON, without the lines that it says aside."""
+        lines = self.output.splitlines()
+        return json.loads("\n".join(line for line in lines if not line.startswith("lab: ")))
 
 
 def lab(
@@ -142,9 +148,9 @@ class Started:
         self._start()
         self.until(pattern)
 
-    def end(self, signal: int) -> Done:
-        """Send a signal and wait for the end."""
-        self.process.send_signal(signal)
+    def end(self, number: int) -> Done:
+        """Send that signal and wait for the end."""
+        self.process.send_signal(number)
         rest, _ = self.process.communicate(timeout=120)
         return Done(self.process.returncode, "".join(self.lines) + rest)
 

@@ -153,7 +153,7 @@ def test_killed_while_machines_are_made(name: str) -> None:
     started = Started("up", "remote-walkthrough", "--name", name)
     makers = ["pgrep", "--full", f"podman run .*=?lab={name} "]
     started.until("machines:")
-    eventually(lambda: not command.run(makers, within=5, check=False).returncode, 20, "podman run")
+    eventually(lambda: not command.run(makers, within=5, check=False).returncode, 120, "podman run")
     started.end(signal.SIGKILL)
     assert lab("down", name).status == 0
     # One that came later would be there by then.

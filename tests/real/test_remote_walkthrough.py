@@ -15,8 +15,10 @@ import pytest
 from conftest import LAB, OFFLINE, Done, Started, eventually, forget, lab, no_secret
 from leftovers import traces
 
-from lab import bmc, paths
+from lab import bmc, paths, scenario
+from lab.errors import LabError
 from lab.lab import Lab
+from lab.model import Part
 from lab.report import results
 
 pytestmark = [pytest.mark.real, pytest.mark.takes(600)]
@@ -54,7 +56,15 @@ def _recoveries(folder: Path) -> None:
     events = results.read(folder / "results.jsonl")
     lines = [e["phases"] for e in events if e["event"] == "Recovered" and e["section"] == "5.6"]
     whole = [line for line in lines if None not in line.values()]
-    assert len(lines) == 7
+    (step,) = [
+        one
+        for one in scenario.load(scenario.find("remote-walkthrough")).steps
+        if one.section == "5.6"
+    ]
+    broken = [part for part in step.parts if part.fault]
+    by_hand = [part for part in step.parts if part.act and _awaits_recovery(part)]
+    assert len(lines) == len(broken) + len(by_hand)
+    assert len(broken) > 5
     assert len(whole) >= 4
     for line in whole:
         assert line["detected"] < line["reintegrated"]
@@ -63,10 +73,14 @@ def _recoveries(folder: Path) -> None:
     injected = [e["number"] for e in events if e["event"] == "FaultInjected"]
     healed = [e["number"] for e in events if e["event"] == "FaultHealed" and not e["problem"]]
     assert injected == healed
-    assert len(injected) == 5
+    assert len(injected) == len(broken)
     audits = [e for e in events if e["event"] == "Audited" and e["section"] == "5.6"]
     assert {e["verdict"] for e in audits} == {"passed"}
     assert len(audits) >= 12
+
+
+def _awaits_recovery(part: Part) -> bool:
+    return any("recovery" in entry.use for entry in part.expect)
 
 
 def _report(name: str, folder: Path) -> None:
@@ -142,6 +156,12 @@ def _mend(name: str) -> None:
     node1.run("pcs resource cleanup; pcs stonith cleanup", within=60)
 
     def well() -> bool:
+        try:
+            return looked()
+        except LabError:  # a machine that boots, a command that takes long: to be asked again
+            return False
+
+    def looked() -> bool:
         node1.run("pcs cluster start --all --wait=60", within=90)
         status = one.status("node1")
         place = status.resources["FAKE1"].nodes
