@@ -8,7 +8,7 @@ from lab import bmc, pacemaker
 from lab.errors import CommandFailed, LabError, Unreachable
 from lab.lab import Lab
 from lab.machine import Machine
-from lab.survey import EMULATED
+from lab.survey import patience
 from lab.together import on_each
 
 _EACH = 20.0  # seconds for each command; on a guest more
@@ -51,7 +51,7 @@ def _node(lab: Lab, machine: Machine, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     node = machine.name
     commands = {"crm_mon.xml": pacemaker.status_command(lab.platform), **_COMMANDS}
-    within = _EACH * (EMULATED if node in lab.scenario.guests else 1)
+    within = _EACH * patience(lab, node)
     for name, line in commands.items():
         try:
             _write(lab, folder / name, machine.run(line, within=within).output)

@@ -10,13 +10,13 @@ from typing import Any
 from lab import __version__, paths
 from lab.parsing import Once, Parser, something
 
-EPILOG = """\
+_EPILOG = """\
 exit status: 0 all is well, 1 a section or command failed, 2 bad input,
 3 this machine or its state does not allow it (see `lab doctor`), 130 interrupted
 """
 _SCENARIO = "a scenario's name (lab list tells of them) or a YAML file"
 _NODE = "a node or a guest of the lab: lab status shows them"
-Commands = Any  # what add_subparsers gives, a class that argparse keeps to itself
+_Commands = Any  # what add_subparsers gives, a class that argparse keeps to itself
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,17 +24,17 @@ def parser() -> argparse.ArgumentParser:
     top = Parser(
         prog="lab",
         description='The book "Pacemaker Remote: Scaling High Availability Clusters", executable.',
-        epilog=EPILOG,
+        epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"lab {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True, dest="command")
-    for topic in (_labs, _plans, _nodes, _faults, _snapshots, _images, _machine):
+    for topic in (_labs, _plans, _nodes, _faults, _snapshots, _images, _aids):
         topic(commands)
     return top
 
 
-def _labs(commands: Commands) -> None:
+def _labs(commands: _Commands) -> None:
     up = _command(commands, "up", "labs", "bring a scenario's lab up and run its sections")
     up.add_argument("scenario", metavar="SCENARIO", help=_SCENARIO)
     up.add_argument("--name", type=something, help="the lab's name (default: the scenario's)")
@@ -72,7 +72,7 @@ def _labs(commands: Commands) -> None:
     _command(commands, "list", "labs", "the labs that there are, and the scenarios", json=True)
 
 
-def _plans(commands: Commands) -> None:
+def _plans(commands: _Commands) -> None:
     about = "a scenario's plan: what will be typed where; runs nothing"
     show = _command(commands, "show", "plans", about, json=True)
     show.add_argument("scenario", metavar="SCENARIO", help=_SCENARIO)
@@ -103,7 +103,7 @@ def _plans(commands: Commands) -> None:
     _command(commands, "schema", "plans", "print the JSON Schema of scenarios, for editors")
 
 
-def _nodes(commands: Commands) -> None:
+def _nodes(commands: _Commands) -> None:
     about = "a lab's machines and cluster at a glance"
     _lab(_command(commands, "status", "labs", about, json=True))
 
@@ -137,7 +137,7 @@ def _nodes(commands: Commands) -> None:
     report.add_argument("--output", type=something, metavar="FILE", help=about)
 
 
-def _faults(commands: Commands) -> None:
+def _faults(commands: _Commands) -> None:
     deeds = _group(commands, "fault", "break something of a lab, list what is broken, heal it")
     inject = _command(deeds, "inject", "faults", "inject a fault; lab words lists them")
     about = f"{_NODE}; for partition: the groups, node1,remote1/node2"
@@ -153,7 +153,7 @@ def _faults(commands: Commands) -> None:
     _name(inject, there, heal)
 
 
-def _snapshots(commands: Commands) -> None:
+def _snapshots(commands: _Commands) -> None:
     about = "save a lab as it is, go back to it, list and delete what there is"
     deeds = _group(commands, "snapshot", about)
     save = _command(deeds, "save", "snapshots", "take a snapshot of all machines at once")
@@ -167,7 +167,7 @@ def _snapshots(commands: Commands) -> None:
     _name(save, restore, there, delete)
 
 
-def _images(commands: Commands) -> None:
+def _images(commands: _Commands) -> None:
     about = "the images that machines are made of: build, list, prune, export"
     deeds = _group(commands, "images", about)
     build = _command(
@@ -189,7 +189,7 @@ def _images(commands: Commands) -> None:
     export.add_argument("file", metavar="FILE.box", help="the file to write")
 
 
-def _machine(commands: Commands) -> None:
+def _aids(commands: _Commands) -> None:
     about = "what this machine lacks, why it matters, how to get it"
     doctor = _command(commands, "doctor", "plans", about, json=True)
     doctor.add_argument("--fix", action="store_true", help="install what can be installed")
@@ -205,14 +205,14 @@ def _machine(commands: Commands) -> None:
     completion.add_argument("shell", choices=["bash", "zsh", "tcsh"], help="whose script")
 
 
-def _group(commands: Commands, name: str, about: str) -> Commands:
+def _group(commands: _Commands, name: str, about: str) -> _Commands:
     """A command that has commands of its own."""
     made = commands.add_parser(name, help=about, description=about)
     return made.add_subparsers(metavar="COMMAND", required=True, dest="deed")
 
 
 def _command(
-    commands: Commands, name: str, module: str, about: str, *, json: bool = False
+    commands: _Commands, name: str, module: str, about: str, *, json: bool = False
 ) -> Parser:
     """A command: a function of its name in that module of lab.commands, with a `_` behind it."""
     made: Parser = commands.add_parser(name, help=about, description=about)

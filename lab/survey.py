@@ -34,7 +34,11 @@ if TYPE_CHECKING:  # the audits' names are needed to read a scenario, a lab is n
 
 WITHIN = 20.0  # seconds for all of a node's survey
 _EACH = 6  # seconds for each of its three slow parts, so that one that hangs is named
-EMULATED = 3  # times as long for a guest: its processor may be an emulated one
+
+
+def patience(lab: Lab, node: str) -> int:
+    """How many times as long a node may take: a guest's processor may be an emulated one."""
+    return 3 if node in lab.scenario.guests else 1
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class Surveyor:
         token = secrets.token_hex(8)  # no output has this in it by chance
         node = machine.name
         try:
-            within = WITHIN * self._patience(node)
+            within = WITHIN * patience(self._lab, node)
             printed = machine.run(self._script(node, token), within=within).stdout
         except LabError as error:
             return Survey(node, problem=error.message, crashes=self._crashes.get(node, ()))
@@ -124,9 +128,6 @@ class Surveyor:
     def _is_member(self, node: str) -> bool:
         return node in self._lab.scenario.cluster_nodes
 
-    def _patience(self, node: str) -> int:
-        return EMULATED if node in self._lab.scenario.guests else 1
-
     def _script(self, node: str, token: str) -> str:
         cursor = self._cursors.get(node)
         if self._lab.scenario.is_slim(node):
@@ -134,7 +135,7 @@ class Surveyor:
         # Relative to the node's own clock, which need not be right. With --after-cursor, an
         # entry would be missed where the cursor's own went with a volatile journal.
         since = f"--since=-{time.monotonic() - self._made + 1:.0f}s"
-        each = _EACH * self._patience(node)
+        each = _EACH * patience(self._lab, node)
         crm_mon = pacemaker.status_command(self._lab.platform)
         return _SCRIPT.format(
             token=token,

@@ -1,4 +1,4 @@
-"""`lab fault`: break something of a lab by hand, list what is broken, mend it."""
+"""`lab fault`: break something of a lab by hand, list what is broken, heal it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def inject_(options: argparse.Namespace) -> int:
         finally:
             lab.close()
     print(f"fault {one.number}: {one.text}")
-    print(f"lab fault heal {one.number} --name {lab.name} mends it")
+    print(f"lab fault heal {one.number} --name {lab.name} heals it")
     return 0
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from lab import command
 from lab.deadline import Deadline, wait_for
-from lab.errors import CannotRun, CommandFailed, LabError
+from lab.errors import CannotRun, CommandFailed, CommandTimeout, LabError
 from lab.providers import cgroups
 
 SWEEP = 20.0  # seconds until the cgroups of what was killed are empty
@@ -116,12 +116,16 @@ def _asked(arguments: Sequence[str]) -> str:
     """What podman lists. Another `lab down` may be at work: podman 4.3 fails where a volume goes
     while it lists them, and with the last lab goes the namespace that podman runs in.
     """
-    for _ in range(2):
-        with suppress(CommandFailed):
+    tries = 3
+    while True:
+        try:
             return podman(arguments)
-        if not cgroups.entered():
-            return ""
-    return podman(arguments)
+        except CommandFailed as error:
+            tries -= 1
+            if not cgroups.entered():
+                return ""
+            if isinstance(error, CommandTimeout) or not tries:
+                raise
 
 
 def remove_volumes(lab: str) -> None:

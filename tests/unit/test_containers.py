@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from lab.errors import CommandFailed
+from lab.errors import CommandFailed, CommandTimeout
 from lab.providers import cgroups, containers
 
 
@@ -45,6 +45,19 @@ def test_a_podman_that_does_not_work_is_no_empty_list(monkeypatch: pytest.Monkey
     use(monkeypatch, Fails(3))
     with pytest.raises(CommandFailed, match="no such volume"):
         containers.volumes("nemo")
+
+
+def test_a_podman_that_hangs_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hangs(_arguments: Sequence[str]) -> str:
+        asked.append(1)
+        raise CommandTimeout("podman volume ls: not done after 60 s")
+
+    asked: list[int] = []
+    monkeypatch.setattr(containers, "podman", hangs)
+    monkeypatch.setattr(cgroups, "entered", lambda: True)
+    with pytest.raises(CommandTimeout):
+        containers.volumes("nemo")
+    assert len(asked) == 1
 
 
 def test_the_last_lab_goes_while_podman_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
