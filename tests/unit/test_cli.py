@@ -760,7 +760,7 @@ def test_a_fault_by_hand(run: Run, nemo: Lab) -> None:
     assert (said.status, said.err) == (0, "")
     assert said.out == (
         "fault 1: the network cable of example-host is pulled\n"
-        "lab fault heal 1 --name nemo mends it\n"
+        "lab fault heal 1 --name nemo heals it\n"
     )
     again = run("fault", "inject", "example-host", "cut")
     assert again.status == 3
