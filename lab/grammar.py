@@ -47,6 +47,11 @@ def _labs(commands: _Commands) -> None:
     up.add_argument("--remotes", type=int, metavar="N", help=about)
     up.add_argument("--keep-going", action="store_true", help="go on after a failed section")
 
+    about = "prove that a section that was typed by hand is as it should be; it is done then"
+    verify = _command(commands, "verify", "labs", about)
+    verify.add_argument("section", metavar="SECTION", help="its number: lab show tells of them")
+    _name(verify)
+
     about = "run scenarios on platforms side by side, as many as the machine has room for"
     matrix = _command(commands, "matrix", "matrix", about, json=True)
     about = f"{_SCENARIO}; default: all scenarios"

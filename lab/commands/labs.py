@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import webbrowser
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from lab.commands import (
 )
 from lab.errors import BadInput, LabError
 from lab.lab import Lab
+from lab.wording import counted
 
 if TYPE_CHECKING:
     from lab.up import Outcome
@@ -68,6 +69,29 @@ def _tell(outcome: Outcome, again: str) -> None:
     if outcome.left:
         print(f"still to do: {', '.join(outcome.left)}; {again} carries on")
     print(f"the lab is up: lab status {name}, lab ssh NODE --name {name}, lab down {name}")
+
+
+def verify_(options: argparse.Namespace) -> int:
+    """`lab verify`"""
+    from lab.report.console import Console as Report
+    from lab.verify import verify
+
+    doctors.require()
+    name = options.name or only(records.names(), "--name NAME")
+    with labs.held(name), closing(Lab.open(name)) as lab:
+        with Report() as console:
+            found = verify(lab, options.section, console)
+        path = Path(lab.record.scenario)
+        scenario = path.stem if path.parent == paths.SCENARIOS else path
+    print()
+    expects = counted(found.expected, "thing")
+    print(f"{options.section} expects {expects}; {found.looked} can be seen afterwards")
+    if found.problems:
+        print(f"not as it should be: {len(found.problems)} of {found.looked}")
+        return 1
+    print(f"all is as it should be, and {options.section} counts as done")
+    print(f"lab up {scenario} --name {name} carries on")
+    return 0
 
 
 def down_(options: argparse.Namespace) -> int:

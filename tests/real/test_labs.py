@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import this_machine
-from conftest import Started, eventually, lab
+from conftest import Started, eventually, forget, lab
 from leftovers import traces
 
 from lab import command, paths, platforms, scenario
@@ -218,3 +218,28 @@ def test_full_cache_disk(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     finally:
         lab("down", name)
         command.run(["umount", str(small)], within=10)
+
+
+def test_typed_by_hand(name: str) -> None:
+    """`lab verify` sees what is not as it should be; what is counts as done."""
+    up = ("up", "remote-walkthrough", "--name", name, "--until", "5.1.1")
+    on = ("exec", "remote1", "--name", name, "--")
+    service = "firewall-cmd --permanent --{}-service=high-availability && firewall-cmd --reload"
+    assert lab(*up).status == 0
+    forget(name, "5.1.1")
+    assert lab(*on, service.format("remove")).status == 0
+
+    missed = lab("verify", "5.1.1", "--name", name)
+    assert missed.status == 1, missed.output
+    assert re.search(r"FAIL  remote1's firewall lets", missed.output), missed.output
+    assert "not as it should be: 1 of 2" in missed.output
+    early = lab("verify", "5.1.2", "--name", name)
+    assert (early.status, "5.1.1 comes before 5.1.2, and is not done" in early.output) == (3, True)
+
+    assert lab(*on, service.format("add")).status == 0
+    typed = lab("verify", "5.1.1", "--name", name)
+    assert typed.status == 0, typed.output
+    assert "all is as it should be, and 5.1.1 counts as done" in typed.output
+    assert f"lab up remote-walkthrough --name {name} carries on" in typed.output
+    again = lab(*up)
+    assert (again.status, "sections done earlier: 5.1.1" in again.output) == (0, True)
