@@ -90,7 +90,7 @@ def test_all_that_a_plan_has(path: Path, capsys: pytest.CaptureFixture[str]) -> 
 4.1  One
   part 1 of 2
   before: node1 is the DC
-adapted [root@node1 ~]# cat << END
+added   [root@node1 ~]# cat << END
         > x
         > END
           because: for Debian only
