@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from lab.machine import Machine
 
 # Seconds that services may take to stop before a reboot: systemd waits 90 for one that does not,
-# and pcsd's two stop one after the other. (On Debian 13 pcsd-ruby does not, one time in seven.)
+# and pcsd's two stop one after the other. (On Debian 13 pcsd-ruby does not, now and then.)
 STOP = 180.0
 BOOT = 120.0  # seconds until a machine answers that was given power, or was told to reboot
 GUEST_BOOT = 600.0  # the same of a guest, which may be emulated
