@@ -42,8 +42,6 @@ def podman(
 
 def listed(lab: str = "") -> list[dict[str, Any]]:
     """Podman's own list of a lab's containers, or of every lab's."""
-    if not cgroups.entered():
-        return []  # none that runs; `down` looks more closely
     label = f"lab={lab}" if lab else "lab"
     listing = _asked(["ps", "--all", "--format=json", f"--filter=label={label}"])
     entries: list[dict[str, Any]] = json.loads(listing or "[]")
@@ -107,25 +105,25 @@ def volume(lab: str, name: str) -> str:
 
 def volumes(lab: str) -> list[str]:
     """The volumes of a lab's machines."""
-    if not cgroups.entered():
-        return []
     return _asked(["volume", "ls", "--quiet", f"--filter=label=lab={lab}"]).split()
 
 
 def _asked(arguments: Sequence[str]) -> str:
-    """What podman lists. Another `lab down` may be at work: podman 4.3 fails where a volume goes
-    while it lists them, and with the last lab goes the namespace that podman runs in.
+    """What podman lists; '' where podman cannot be called, so that nothing runs (`down` looks more
+    closely).
+
+    Another `lab down` may be at work: podman 4.3 fails where a volume goes while it lists them, and
+    with the last lab goes the namespace that podman runs in.
     """
     tries = 3
-    while True:
+    while cgroups.entered():
         try:
             return podman(arguments)
         except CommandFailed as error:
             tries -= 1
-            if not cgroups.entered():
-                return ""
-            if isinstance(error, CommandTimeout) or not tries:
+            if (isinstance(error, CommandTimeout) or not tries) and cgroups.entered():
                 raise
+    return ""
 
 
 def remove_volumes(lab: str) -> None:
